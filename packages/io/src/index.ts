@@ -1,0 +1,45 @@
+export { assert, AssertionError } from './assert.js';
+export { fixedEnv, systemEnv, type Env, type Timespec } from './env.js';
+export {
+  corrupt,
+  errnoOf,
+  fsCodeOf,
+  FsError,
+  isCode,
+  unsupported,
+  withContext,
+  type FsCode,
+  type FsErrorDetail,
+  type FsErrorInit,
+} from './error.js';
+export {
+  IO_OK,
+  type BatchRequest,
+  type Bio,
+  type BioOp,
+  type BioRequest,
+  type BioTarget,
+  type Io,
+  type IoRequest,
+  type IoResult,
+  type SpawnRequest,
+  type WaitRequest,
+} from './request.js';
+export { runAsync } from './run-async.js';
+export { runSync } from './run-sync.js';
+export { submit, submitAll, submitBio, submitDetached } from './submit.js';
+export {
+  divCeil,
+  divFloor,
+  fileBlock,
+  fsBlock,
+  ino,
+  isPowerOfTwo,
+  roundDown,
+  roundUp,
+  type FileBlock,
+  type FsBlock,
+  type Ino,
+  type Unit,
+} from './units.js';
+export { WaitQueue } from './wait-queue.js';
