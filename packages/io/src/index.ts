@@ -12,6 +12,8 @@ export {
   type FsErrorDetail,
   type FsErrorInit,
 } from './error.js';
+export { Mutex, RwLock } from './lock.js';
+export { LOCK_RANKS, LockOrder, lockOrder, type LockRank, type RankedLock } from './lock-order.js';
 export {
   IO_OK,
   type BatchRequest,
