@@ -1,1 +1,14 @@
-export type * from './struct.js';
+export {
+  layout,
+  readU64,
+  writeU64,
+  type ByteOrder,
+  type FieldInfo,
+  type FieldSpec,
+  type FieldTable,
+  type FieldType,
+  type IntArray,
+  type Layout,
+  type View,
+  type ViewBase,
+} from './struct.js';
