@@ -26,6 +26,11 @@ export interface BlockDevice extends BioTarget {
   readonly sectorSize: number;
   readonly readOnly: boolean;
   readonly limits: BlockDeviceLimits;
+  /**
+   * Changes the size, where the backing store can; new space reads as zeroes. Plain: it may block the thread shortly.
+   * @throws FsError EINVAL (not a whole number of sectors), EROFS, or the host's
+   */
+  resize?(sizeBytes: number): void;
   /** Frees what the host gave (descriptors). Does not flush. */
   close(): void;
 }
