@@ -1,18 +1,17 @@
-import nxPresetModule from '@nx/jest/preset/jest-preset.js';
-
-const nxPreset = nxPresetModule.default ?? nxPresetModule;
-
 /**
  * What every package's jest.config.js starts from: swc for the transform, the packages' sources (the `@iomap/source`
- * condition) instead of their builds, and Jest's own resolver, which knows conditions (the Nx one does not).
+ * condition) instead of their builds, and Jest's own resolver, which knows conditions.
  */
+import { fileURLToPath } from 'node:url';
+
+const countReporter = fileURLToPath(new URL('tools/jest/count-reporter.cjs', import.meta.url));
+
 const preset = {
-  ...nxPreset,
   testEnvironment: 'node',
   testEnvironmentOptions: { customExportConditions: ['@iomap/source', 'node', 'require', 'default'] },
-  resolver: undefined,
   testMatch: ['**/*.spec.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/tmp/'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/out-tsc/', '/tmp/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/out-tsc/', '<rootDir>/tmp/'],
   moduleFileExtensions: ['ts', 'js', 'json'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {
@@ -23,6 +22,7 @@ const preset = {
   },
   transformIgnorePatterns: ['/node_modules/(?!@iomap/)'],
   testTimeout: 30_000,
+  reporters: ['default', countReporter],
 };
 
 export default preset;

@@ -1,0 +1,53 @@
+/**
+ * `bytes.buffer` is the whole allocation, not the view: whoever takes it must take `bytes.byteOffset` with it, or reads
+ * and writes at the wrong place as soon as the view does not start at 0.
+ *
+ * Reported: `x.buffer` where x is a typed array or a DataView (by its type; by the shape of the code without types),
+ * unless the same call or `new` also names `x.byteOffset`. `x.buffer.byteLength`, comparisons (`a.buffer === b.buffer`)
+ * and transfer lists are about the allocation, and fine.
+ */
+import { typeServices } from './types.js';
+
+const viewNames = /^(Int8|Uint8|Uint8Clamped|Int16|Uint16|Int32|Uint32|Float16|Float32|Float64|BigInt64|BigUint64)Array$|^DataView$|^Buffer$/;
+
+/** @type {import('eslint').Rule.RuleModule} */
+export const bufferWithoutOffset = {
+  meta: {
+    type: 'problem',
+    docs: { description: 'forbid `view.buffer` without `view.byteOffset`' },
+    schema: [],
+    messages: { offset: '`{{name}}.buffer` is the whole allocation: pass `{{name}}.byteOffset` (and a length) with it.' },
+  },
+  create(context) {
+    const services = typeServices(context);
+    const text = (/** @type {any} */ node) => context.sourceCode.getText(node);
+
+    /** @param {any} object */
+    function isView(object) {
+      if (!services) return true;
+      const checker = services.program.getTypeChecker();
+      const type = services.getTypeAtLocation(object);
+      const parts = type.isUnionOrIntersection() ? type.types : [type];
+      return parts.some((/** @type {any} */ part) => {
+        const named = checker.getBaseConstraintOfType(part) ?? part;
+        return viewNames.test(named.symbol?.name ?? '') || viewNames.test(part.symbol?.name ?? '');
+      });
+    }
+
+    return {
+      'MemberExpression[computed=false][property.name="buffer"]'(/** @type {any} */ node) {
+        const { parent } = node;
+        if (parent.type === 'MemberExpression' && parent.object === node && parent.property.name === 'byteLength') return;
+        if (parent.type === 'BinaryExpression' && /^[!=]==?$/.test(parent.operator)) return;
+        if (parent.type === 'AssignmentExpression' && parent.left === node) return;
+        if (!isView(node.object)) return;
+        const name = text(node.object);
+        let up = parent;
+        while (up && /^(TSAsExpression|TSNonNullExpression|TSSatisfiesExpression)$/.test(up.type)) up = up.parent;
+        const offset = (/** @type {any} */ arg) => text(arg).replaceAll(/\s/g, '').includes(`${name.replaceAll(/\s/g, '')}.byteOffset`);
+        if ((up.type === 'NewExpression' || up.type === 'CallExpression') && up.arguments.some(offset)) return;
+        context.report({ node, messageId: 'offset', data: { name } });
+      },
+    };
+  },
+};

@@ -1,0 +1,31 @@
+/**
+ * A Jest reporter that leaves the run's counts in `<rootDir>/tmp/test-count.json`, for the sum that `npm test` ends with.
+ *
+ * - It writes only where `IOMAP_TEST_COUNT` is set (the Nx `test` target sets it), so that running one file by hand does
+ *   not change the counts of a package.
+ * - The file is an output of the Nx target: a run taken from the cache still counts.
+ */
+'use strict';
+
+const { mkdirSync, writeFileSync } = require('node:fs');
+const { join } = require('node:path');
+
+class CountReporter {
+  constructor(globalConfig) {
+    this.rootDir = globalConfig.rootDir;
+  }
+
+  onRunComplete(_contexts, results) {
+    if (!process.env.IOMAP_TEST_COUNT) return;
+    const counts = {
+      passed: results.numPassedTests,
+      // A file that could not run has no tests to count; it is one failure.
+      failed: results.numFailedTests + results.numRuntimeErrorTestSuites,
+      skipped: results.numPendingTests + results.numTodoTests,
+    };
+    mkdirSync(join(this.rootDir, 'tmp'), { recursive: true });
+    writeFileSync(join(this.rootDir, 'tmp', 'test-count.json'), `${JSON.stringify(counts)}\n`);
+  }
+}
+
+module.exports = CountReporter;
