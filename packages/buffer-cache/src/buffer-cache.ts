@@ -35,6 +35,9 @@ export interface BufferCacheCounters {
   evictions: number;
 }
 
+/** Buffers that one insert looks at to make room. */
+const EVICT_STEPS_MAX = 256;
+
 export class BufferCache implements BufHost {
   readonly device: BlockDevice;
   readonly budgetBytes: number;
@@ -279,6 +282,7 @@ export class BufferCache implements BufHost {
     }
     const requests = planWrites(ready, this.device.limits.maxBioBytes).map((run) => this.#writeRequest(run));
     if (requests.length > 0) yield* submit({ kind: 'batch', requests, detached: false });
+    if (this.#bytes > this.budgetBytes) this.#evict(undefined);
     if (failure !== undefined) throw failure;
   }
 
@@ -428,7 +432,7 @@ export class BufferCache implements BufHost {
   /** Second chance, at most two rounds; `spare` is the buffer that the caller is about to use. */
   #evict(spare: Buf | undefined): void {
     // A bounded walk: when nearly all is dirty or held, an insert must not pay for the whole ring each time.
-    let steps = Math.min(2 * this.#bufs.size, 256);
+    let steps = Math.min(2 * this.#bufs.size, EVICT_STEPS_MAX);
     while (this.#bytes > this.budgetBytes && steps-- > 0) {
       const buf: Buf | undefined = this.#hand;
       if (buf === undefined) return;
