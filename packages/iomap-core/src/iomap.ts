@@ -57,6 +57,8 @@ export interface IomapOps<I extends IomapInode> {
   begin(inode: I, pos: number, length: number, flags: number, out: Iomap, src: Iomap): Io<void>;
   /** Called for every `begin` (and true `peek`) when present: `written` bytes of `length` were done. */
   end?(inode: I, pos: number, length: number, written: number, flags: number, iomap: Iomap): Io<void>;
+  /** Absent: a mapping is valid while its `validityCookie` is that of `inode.mapping` (both 0 where nobody uses them). */
+  readonly folioOps?: FolioOps<I>;
 }
 
 export interface FolioOps<I extends IomapInode> {
@@ -68,6 +70,25 @@ export interface WritebackOps<I extends IomapInode> {
   /** Fills `out` with a mapping that covers `offset` of at most the dirty `length`; holes are a bug for dirty blocks. Allocates delalloc. */
   mapBlocks(inode: I, offset: number, length: number, out: Iomap): Io<void>;
   peekBlocks?(inode: I, offset: number, length: number, out: Iomap): boolean;
+  /** Under the folio lock: is the mapping still true? Absent: by `validityCookie`, as for `IomapOps.folioOps`. */
+  valid?(inode: I, iomap: Iomap): boolean;
+  /** A write ended well; a plain function. `end` is its exact end, at most the size: what may count as on disk (append). */
+  endIoend?(inode: I, ioend: { readonly pos: number; readonly end: number; readonly type: IomapType }): void;
   /** A failed mapping or write: drops what the filesystem reserved for exactly these bytes. */
   discardRange?(inode: I, pos: number, length: number): void;
+}
+
+/** An empty mapping, to be filled by `begin`. */
+export function newIomap(): Iomap {
+  return {
+    type: 'hole',
+    offset: 0,
+    length: 0,
+    addr: -1,
+    flags: 0,
+    device: undefined,
+    inlineData: undefined,
+    validityCookie: 0,
+    private: undefined,
+  };
 }
