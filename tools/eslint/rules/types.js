@@ -1,5 +1,4 @@
 /** What the type-aware rules share: the checker behind a node, and what a type is. */
-import ts from 'typescript';
 
 /**
  * The parser's type services, or undefined where the file was parsed without types.
@@ -12,14 +11,14 @@ export function typeServices(context) {
 
 /**
  * True for `Io<T>`: a Generator whose first type argument is (or holds) `IoRequest`.
- * @param {ts.TypeChecker} checker
- * @param {ts.Type} type
+ * @param {import('typescript').TypeChecker} checker
+ * @param {import('typescript').Type} type
  * @returns {boolean}
  */
 export function isIo(checker, type) {
   if (type.isUnion()) return type.types.some((part) => isIo(checker, part));
   if (type.symbol?.name !== 'Generator') return false;
-  const yielded = checker.getTypeArguments(/** @type {ts.TypeReference} */ (type))[0];
+  const yielded = checker.getTypeArguments(/** @type {import('typescript').TypeReference} */ (type))[0];
   if (!yielded) return false;
   if (yielded.aliasSymbol?.name === 'IoRequest') return true;
   const parts = yielded.isUnion() ? yielded.types : [yielded];
@@ -28,8 +27,8 @@ export function isIo(checker, type) {
 
 /**
  * The names that a type goes by: its alias, its symbol, and the literal tags of a branded number (`Unit<number, 'Ino'>`).
- * @param {ts.TypeChecker} checker
- * @param {ts.Type} type
+ * @param {import('typescript').TypeChecker} checker
+ * @param {import('typescript').Type} type
  * @returns {string[]}
  */
 export function namesOf(checker, type) {
