@@ -27,6 +27,7 @@ export {
   type SpawnRequest,
   type WaitRequest,
 } from './request.js';
+export { SeededRandom } from './random.js';
 export { runAsync } from './run-async.js';
 export { runSync } from './run-sync.js';
 export { submit, submitAll, submitBio, submitDetached } from './submit.js';

@@ -1,0 +1,62 @@
+/** A part of a device as a device of its own. */
+import { FsError, type Bio, type IoResult } from '@iomap/io';
+import { z } from 'zod';
+import { checkBio } from './bio.js';
+import type { BlockDevice, BlockDeviceLimits } from './device.js';
+import { checkSize, parseOptions, sizeBytesOption } from './options.js';
+
+export const partitionDeviceOptions = z.object({
+  /** Where it starts on the device: bytes, a multiple of the device's sector size. */
+  pos: sizeBytesOption,
+  /** Bytes, a multiple of the device's sector size. */
+  sizeBytes: sizeBytesOption,
+  /** For messages; default: the device's name and the position. */
+  name: z.string().optional(),
+});
+export type PartitionDeviceOptions = z.input<typeof partitionDeviceOptions>;
+
+class PartitionDevice implements BlockDevice {
+  readonly name: string;
+  readonly synchronous: boolean;
+  readonly sizeBytes: number;
+  readonly sectorSize: number;
+  readonly readOnly: boolean;
+  readonly limits: BlockDeviceLimits;
+  readonly #base: BlockDevice;
+  readonly #pos: number;
+
+  constructor(base: BlockDevice, name: string, pos: number, sizeBytes: number) {
+    this.name = name;
+    this.synchronous = base.synchronous;
+    this.sizeBytes = sizeBytes;
+    this.sectorSize = base.sectorSize;
+    this.readOnly = base.readOnly;
+    this.limits = base.limits;
+    this.#base = base;
+    this.#pos = pos;
+  }
+
+  submit(bio: Bio): IoResult | Promise<IoResult> {
+    const bad = checkBio(this, bio);
+    if (bad !== undefined) return bad;
+    return this.#base.submit(bio.op === 'flush' ? bio : { ...bio, pos: bio.pos + this.#pos });
+  }
+
+  close(): void {
+    // The base belongs to whoever opened it: others may look at other parts of it.
+  }
+}
+
+/**
+ * A view of the bytes from `pos` on. `close` leaves the device underneath open.
+ * @throws FsError EINVAL when the part is not on the device, or not in whole sectors
+ */
+export function partitionDevice(device: BlockDevice, options: PartitionDeviceOptions): BlockDevice {
+  const { pos, sizeBytes, name } = parseOptions(partitionDeviceOptions, options);
+  checkSize(sizeBytes, device.sectorSize);
+  if (pos % device.sectorSize !== 0 || pos > device.sizeBytes - sizeBytes) {
+    const why = `a part of ${sizeBytes} bytes at ${pos} is not on the device of ${device.sizeBytes} bytes`;
+    throw new FsError('EINVAL', { why, detail: { device: device.name, pos } });
+  }
+  return new PartitionDevice(device, name ?? `${device.name}+${pos}`, pos, sizeBytes);
+}
