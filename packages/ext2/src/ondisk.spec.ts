@@ -30,8 +30,8 @@ const GROUP: Readonly<Record<string, readonly [number, number]>> = {
 const INODE: Readonly<Record<string, readonly [number, number]>> = {
   i_mode: [0, 2], i_uid: [2, 2], i_size: [4, 4], i_atime: [8, 4], i_ctime: [12, 4], i_mtime: [16, 4], i_dtime: [20, 4],
   i_gid: [24, 2], i_links_count: [26, 2], i_blocks: [28, 4], i_flags: [32, 4], i_osd1: [36, 4], i_block: [40, 60],
-  i_generation: [100, 4], i_file_acl: [104, 4], i_size_high: [108, 4], i_faddr: [112, 4], i_blocks_high: [116, 2],
-  i_file_acl_high: [118, 2], i_uid_high: [120, 2], i_gid_high: [122, 2],
+  i_generation: [100, 4], i_file_acl: [104, 4], i_size_high: [108, 4], i_faddr: [112, 4], l_i_blocks_hi: [116, 2],
+  l_i_file_acl_high: [118, 2], l_i_uid_high: [120, 2], l_i_gid_high: [122, 2],
 };
 const LARGE: Readonly<Record<string, readonly [number, number]>> = {
   ...INODE, i_extra_isize: [128, 2], i_checksum_hi: [130, 2], i_ctime_extra: [132, 4], i_mtime_extra: [136, 4],

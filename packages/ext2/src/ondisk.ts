@@ -140,12 +140,12 @@ const INODE_FIELDS = {
   /** High half of the size of a regular file; `i_dir_acl` of old. */
   i_size_high: [0x6c, 'u32'],
   i_faddr: [0x70, 'u32'],
-  i_blocks_high: [0x74, 'u16'],
-  i_file_acl_high: [0x76, 'u16'],
-  i_uid_high: [0x78, 'u16'],
-  i_gid_high: [0x7a, 'u16'],
-  i_checksum_lo: [0x7c, 'u16'],
-  i_reserved: [0x7e, 'u16'],
+  l_i_blocks_hi: [0x74, 'u16'],
+  l_i_file_acl_high: [0x76, 'u16'],
+  l_i_uid_high: [0x78, 'u16'],
+  l_i_gid_high: [0x7a, 'u16'],
+  l_i_checksum_lo: [0x7c, 'u16'],
+  l_i_reserved: [0x7e, 'u16'],
 } as const;
 
 /** The 128 bytes that every inode has. */
