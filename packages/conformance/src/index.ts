@@ -1,1 +1,57 @@
-export {};
+export type {
+  CheckSummary,
+  DriverUnderTest,
+  FormatOptions,
+  MountOptions,
+  StructureField,
+  StructurePlace,
+} from './driver.js';
+export { describeFsTree, listDirectory, modeOfType, typeOfMode, type DirEntry, type FsTreeOptions } from './fs-tree.js';
+export { generateOps, OpGenerator, PROFILES, type Profile } from './generate.js';
+export { describeHostTree, parseGetfattr, type HostTreeOptions } from './host-tree.js';
+export { imageDevice, type ImageDevice, type ImageDeviceOptions } from './image-device.js';
+export { describeWithOracle, testGlobals } from './jest.js';
+export { loopMount, sweepStaleMounts, unmountAll, withLoopMount, type LoopMountOptions } from './loop-mount.js';
+export { Model, type ModelEntry, type ModelNode, type ModelOptions } from './model.js';
+export { nodeFsSubject, type NodeFsSubjectOptions, type SyncFs } from './node-fs-subject.js';
+export {
+  OK,
+  poolBytes,
+  sameOutcome,
+  showOutcome,
+  statLine,
+  type Op,
+  type OpKind,
+  type Outcome,
+  type Subject,
+  type XattrMode,
+} from './op.js';
+export {
+  canLoopMount,
+  findOracle,
+  isRoot,
+  missingOracles,
+  oracle,
+  runTool,
+  type Oracle,
+  type OracleName,
+  type OracleRun,
+  type OracleRunOptions,
+} from './oracle.js';
+export { freshSeed, random, type Random } from './random.js';
+export { removeScratch, scratchDir, withImageFile, writeImage } from './scratch.js';
+export { shrink } from './shrink.js';
+export {
+  assertTreesEqual,
+  ContentHash,
+  diffTrees,
+  fromName,
+  linkGroups,
+  showName,
+  toName,
+  type DiffOptions,
+  type Tree,
+  type TreeNode,
+  type TreeTime,
+} from './tree.js';
+export { runWorkload, WorkloadFailure, type WorkloadHost, type WorkloadOptions, type WorkloadReport } from './workload.js';
