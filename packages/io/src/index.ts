@@ -25,12 +25,15 @@ export {
   type IoRequest,
   type IoResult,
   type SpawnRequest,
+  type TaskHandle,
   type WaitRequest,
 } from './request.js';
 export { SeededRandom } from './random.js';
 export { runAsync } from './run-async.js';
 export { runSync } from './run-sync.js';
+export { runTasks, Scheduler } from './scheduler.js';
 export { submit, submitAll, submitBio, submitDetached } from './submit.js';
+export { concurrently, spawn, Task, type TaskState } from './task.js';
 export {
   divCeil,
   divFloor,

@@ -67,10 +67,22 @@ export interface WaitRequest {
   readonly queue: WaitQueue;
 }
 
-/** Starts another task; the asker goes on at once. `runSync` runs the child to its end first. */
+/** What the runner and the spawner of a task share. */
+export interface TaskHandle {
+  /** For messages. */
+  readonly name: string;
+  /** Set by a runner that can cancel the task: it leaves its queue, its `finally` blocks run, it ends. */
+  cancel?: () => void;
+}
+
+/**
+ * Starts another task; the asker goes on at once. `runSync` runs the child to its end first.
+ * An error that escapes the child has nobody to go to but the host: `spawn` (task.ts) keeps it for `join`.
+ */
 export interface SpawnRequest {
   readonly kind: 'spawn';
   readonly io: Io<unknown>;
+  readonly handle?: TaskHandle | undefined;
 }
 
 export type IoRequest = BioRequest | BatchRequest | WaitRequest | SpawnRequest;

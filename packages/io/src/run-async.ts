@@ -1,70 +1,28 @@
-/**
- * The asynchronous runner: many tasks at once, the requests of one batch in flight together.
- *
- * A step whose device answers at once goes on in the same turn, so a cached path costs no microtask.
- */
-import { FsError } from './error.js';
-import { IO_OK, type BioRequest, type Io, type IoRequest, type IoResult } from './request.js';
+/** The asynchronous runner: many tasks at once, the requests of one batch in flight together. See async-task.ts. */
+import { AsyncTask } from './async-task.js';
+import { isCode } from './error.js';
+import type { Io, SpawnRequest } from './request.js';
 
-const failed = (cause: unknown): IoResult => ({
-  ok: false,
-  error: cause instanceof FsError ? cause : new FsError('EIO', { why: 'the device threw', cause }),
-});
-
-function finish(request: BioRequest, result: IoResult): IoResult {
-  request.result = result;
-  request.end?.(result);
-  return result;
-}
-
-function startBio(request: BioRequest): IoResult | Promise<IoResult> {
-  const answer = request.target.submit(request.bio);
-  if (!(answer instanceof Promise)) return finish(request, answer);
-  return answer.then(
-    (result) => finish(request, result),
-    (cause: unknown) => finish(request, failed(cause)),
-  );
-}
-
-function startBatch(requests: readonly BioRequest[], detached: boolean): IoResult | Promise<IoResult> {
-  const pending: Promise<IoResult>[] = [];
-  for (const request of requests) {
-    const answer = startBio(request);
-    if (answer instanceof Promise) pending.push(answer);
+function startChild(request: SpawnRequest): void {
+  const child = new AsyncTask(request.io, startChild);
+  if (request.handle !== undefined) {
+    request.handle.cancel = () => {
+      child.cancel();
+    };
   }
-  const firstError = (): IoResult => requests.find((one) => one.result?.ok === false)?.result ?? IO_OK;
-  if (detached) return IO_OK;
-  return pending.length === 0 ? firstError() : Promise.all(pending).then(firstError);
-}
-
-function start(request: IoRequest): IoResult | Promise<IoResult> {
-  switch (request.kind) {
-    case 'bio':
-      return startBio(request);
-    case 'batch':
-      return startBatch(request.requests, request.detached);
-    case 'wait':
-      return new Promise((resolve) => {
-        request.queue.add(() => {
-          resolve(IO_OK);
-        });
-      });
-    case 'spawn':
-      // The child reports its own failure; an error that escapes it has nobody to go to but the host.
-      void runAsync(request.io);
-      return IO_OK;
-  }
+  // The child reports its own failure; an error that escapes it has nobody to go to but the host.
+  void child.finished.catch((cause: unknown) => {
+    if (!isCode(cause, 'ECANCELED')) throw cause;
+  });
+  child.start();
 }
 
 /**
- * Runs `io` to its end; other tasks run while it waits.
+ * Runs `io` to its end; other tasks run while it waits. Tasks that it spawned may outlive it.
  * @throws FsError the task's own (as a rejection)
  */
-export async function runAsync<T>(io: Io<T>): Promise<T> {
-  let step = io.next();
-  while (step.done !== true) {
-    const answer = start(step.value);
-    step = io.next(answer instanceof Promise ? await answer : answer);
-  }
-  return step.value;
+export function runAsync<T>(io: Io<T>): Promise<T> {
+  const task = new AsyncTask(io, startChild);
+  task.start();
+  return task.finished;
 }

@@ -4,6 +4,7 @@
  * A wait on a lock can never end here, since no other task can run meanwhile: it is `EAGAIN`.
  */
 import { FsError } from './error.js';
+import { lockOrder } from './lock-order.js';
 import { IO_OK, type BioRequest, type Io, type IoRequest, type IoResult } from './request.js';
 
 function runBio(request: BioRequest): IoResult {
@@ -52,7 +53,29 @@ function runRequest(request: IoRequest): IoResult {
  * @throws FsError ENOTSUP on a device that is only asynchronous; EAGAIN on a lock that another task holds; the task's own
  */
 export function runSync<T>(io: Io<T>): T {
+  const order = lockOrder.active;
+  if (order === undefined) return steps(io);
+  const outer = order.task;
+  order.task = io;
+  try {
+    return steps(io);
+  } finally {
+    order.task = outer;
+  }
+}
+
+function steps<T>(io: Io<T>): T {
   let step = io.next();
-  while (step.done !== true) step = io.next(runRequest(step.value));
+  while (step.done !== true) {
+    let result: IoResult;
+    try {
+      result = runRequest(step.value);
+    } catch (cause) {
+      // A broken device or completion, or a child's own error: the task's `finally` blocks still run.
+      step = io.throw(cause);
+      continue;
+    }
+    step = io.next(result);
+  }
   return step.value;
 }
