@@ -45,8 +45,10 @@ export interface Inode {
   flags: number;
   /** Outermost lock of the inode: data and directory operations (see each method). Made by the driver. */
   readonly lock: RwLock;
-  /** References: open files, children's dentries, walks. The vfs alone counts; 0 = may be evicted. */
+  /** References: open files, walks, look-ups handed out. The vfs alone counts; 0 = may be evicted. The driver starts it at 0. */
   refs: number;
+  /** The vfs's own state of this inode (dentries, link target). The driver declares it `undefined` and leaves it alone. */
+  vfs?: unknown;
 }
 
 /** What `setattr` changes; absent = leave. `size` is truncate or extend. */
@@ -131,6 +133,8 @@ export interface FileSystem<I extends Inode = Inode> {
   touch(inode: I, times: { readonly atime?: Timespec; readonly mtime?: Timespec; readonly ctime?: Timespec }): void;
 
   // Names (lock: the directory, exclusive, but `lookup` and `readdir`: shared) -------------------------------------------
+  // `now`: the driver stamps it as mtime and ctime of each directory it changes and as ctime of the inode that gains, loses
+  // or moves a link. Directories' link counts ('..' of their subdirectories) are the driver's too.
   /** The inode number under `name`, 0 when there is none. */
   lookup(dir: I, name: Name): Io<number>;
   /** `lookup` from cached blocks alone; undefined = a read is needed. */
@@ -145,7 +149,7 @@ export interface FileSystem<I extends Inode = Inode> {
   unlink(dir: I, name: Name, inode: I, now: Timespec): Io<void>;
   /** As `unlink`, for a directory; ENOTEMPTY when it has entries. */
   rmdir(dir: I, name: Name, inode: I, now: Timespec): Io<void>;
-  /** `target` is what `newName` names now and what is replaced. The vfs has checked types, loops and permissions. */
+  /** `target` is what `to.name` names now and what is replaced. The vfs has checked types, loops, emptiness and permissions. */
   rename(from: { dir: I; name: Name; inode: I }, to: { dir: I; name: Name; target: I | undefined }, now: Timespec): Io<void>;
   /** Swaps two entries (RENAME_EXCHANGE). */
   exchange?(a: { dir: I; name: Name; inode: I }, b: { dir: I; name: Name; inode: I }, now: Timespec): Io<void>;

@@ -1,0 +1,110 @@
+/**
+ * The dentry cache: what each directory is known to hold and not to hold.
+ *
+ * - A dentry is an entry of its directory's map: name -> inode number, 0 for "no such name" (a negative dentry). It refers
+ *   to an inode by number, so it pins nothing; an inode that has left the cache is read again.
+ * - A directory that was made here and has lost no dentry since is `complete`: what its map lacks does not exist.
+ * - Bounded: above `max` the directories not walked lately lose their oldest entries (second chance).
+ *
+ * Locks: changed only with the directory's lock held (shared suffices to add what the format says); read by anyone, since
+ * plain code is atomic.
+ */
+import type { Inode, Name } from './filesystem.js';
+
+/** What the vfs keeps on an inode, in `Inode.vfs`. */
+export class InodeState {
+  children: Map<Name, number> | undefined = undefined;
+  complete = false;
+  /** Of a directory: its parent's inode number; 0 = not known yet. */
+  parent = 0;
+  /** Of a symbolic link: its target, once read (a link never changes). */
+  link: string | undefined = undefined;
+  /** Second chance of the inode cache and of the dentry cache. */
+  used = true;
+  walked = true;
+}
+
+/** The vfs's state of a cached inode. */
+export const stateOf = (inode: Inode): InodeState => (inode.vfs ??= new InodeState()) as InodeState;
+
+export class DentryCache {
+  readonly max: number;
+  /** Directories with a map, in clock order. */
+  readonly #dirs = new Set<Inode>();
+  #count = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The inode number under `name`; 0 = known not to exist; undefined = ask the filesystem. */
+  get(dir: Inode, name: Name): number | undefined {
+    const state = stateOf(dir);
+    const ino = state.children?.get(name);
+    return ino === undefined && state.complete ? 0 : ino;
+  }
+
+  set(dir: Inode, name: Name, ino: number): void {
+    const state = stateOf(dir);
+    if (ino === 0 && state.complete) {
+      if (state.children?.delete(name) === true) this.#count--;
+      return;
+    }
+    let children = state.children;
+    if (children === undefined) {
+      children = state.children = new Map();
+      this.#dirs.add(dir);
+    }
+    const before = children.size;
+    children.set(name, ino);
+    this.#count += children.size - before;
+    if (this.#count > this.max) this.#shrink();
+  }
+
+  /** Forgets all that is known of a directory (it leaves the cache, or is gone). */
+  drop(dir: Inode): void {
+    const state = stateOf(dir);
+    state.complete = false;
+    if (state.children === undefined) return;
+    this.#count -= state.children.size;
+    state.children = undefined;
+    this.#dirs.delete(dir);
+  }
+
+  /** Takes the count an eighth below the limit. Each directory is passed over once at most, so the loop ends. */
+  #shrink(): void {
+    const goal = this.max - Math.floor(this.max / 8);
+    for (let round = 0; round < 2 && this.#count > goal; round++) {
+      for (const dir of [...this.#dirs]) {
+        if (this.#count <= goal) return;
+        const state = stateOf(dir);
+        if (state.walked && round === 0) {
+          state.walked = false;
+          this.#dirs.delete(dir);
+          this.#dirs.add(dir);
+        } else {
+          this.#trim(dir, state, this.#count - goal);
+        }
+      }
+    }
+  }
+
+  #trim(dir: Inode, state: InodeState, excess: number): void {
+    const { children } = state;
+    if (children === undefined) return;
+    state.complete = false;
+    if (excess >= children.size) {
+      this.drop(dir);
+      return;
+    }
+    for (const name of children.keys()) {
+      children.delete(name);
+      this.#count--;
+      if (--excess <= 0) return;
+    }
+  }
+}

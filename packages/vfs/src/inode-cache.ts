@@ -1,0 +1,180 @@
+/**
+ * The inode cache: one object per inode number while anybody refers to it, and for some time after.
+ *
+ * - `peek` = no wait, no reference; `get` = read if need be, with a reference; `put` gives the reference back.
+ * - `put` is plain, so that `finally` may call it. An inode whose last reference goes while it has no link left is queued,
+ *   and the next `reap` (every operation that drops links or closes files ends with one) frees it.
+ * - Bounded by `max`, beyond which unused inodes leave in second-chance order; inodes in use may exceed it.
+ *
+ * Invariants
+ * - I1 a number is in `#map` or in `#busy` (being read or evicted), never in both: whoever asks for a busy one waits.
+ * - I2 an inode is evicted only with `refs` 0.
+ */
+import { assert, FsError, submit, WaitQueue, type Io } from '@iomap/io';
+import { InodeState, stateOf, type DentryCache } from './dentry-cache.js';
+import type { FileSystem, Inode } from './filesystem.js';
+
+/** Inodes looked at per insertion above the limit. */
+const SCAN = 16;
+
+export class InodeCache {
+  readonly max: number;
+  readonly #fs: FileSystem;
+  readonly #dentries: DentryCache;
+  readonly #map = new Map<number, Inode>();
+  readonly #busy = new Map<number, WaitQueue>();
+  #orphans: Inode[] = [];
+
+  constructor(fs: FileSystem, dentries: DentryCache, max: number) {
+    this.#fs = fs;
+    this.#dentries = dentries;
+    this.max = max;
+  }
+
+  get count(): number {
+    return this.#map.size;
+  }
+
+  /** The cached inode, without a reference: good until the next wait. */
+  peek(ino: number): Inode | undefined {
+    return this.#map.get(ino);
+  }
+
+  /**
+   * The inode, referenced. Concurrent calls for one number wait for one read.
+   * @throws FsError ESTALE, EUCLEAN, EIO: the driver's
+   */
+  *get(ino: number): Io<Inode> {
+    for (;;) {
+      const hit = this.#map.get(ino);
+      if (hit !== undefined) {
+        hit.refs++;
+        stateOf(hit).used = true;
+        return hit;
+      }
+      const busy = this.#busy.get(ino);
+      if (busy === undefined) break;
+      yield* submit({ kind: 'wait', queue: busy });
+    }
+    const queue = this.#startBusy(ino);
+    let inode: Inode;
+    try {
+      inode = yield* this.#fs.readInode(ino);
+      if (inode.ino !== ino) throw new FsError('EUCLEAN', { why: 'inode number mismatch', detail: { ino } });
+      this.#enter(inode);
+    } finally {
+      this.#endBusy(ino, queue);
+    }
+    if (this.#map.size > this.max) yield* this.shrink();
+    return inode;
+  }
+
+  /** Enters an inode that the driver has just made, with a reference. */
+  add(inode: Inode): void {
+    assert(!this.#map.has(inode.ino) && !this.#busy.has(inode.ino), 'I1');
+    this.#enter(inode);
+  }
+
+  #enter(inode: Inode): void {
+    inode.vfs = new InodeState();
+    inode.refs = 1;
+    this.#map.set(inode.ino, inode);
+  }
+
+  /** Gives back `count` references. */
+  put(inode: Inode, count = 1): void {
+    inode.refs -= count;
+    assert(inode.refs >= 0, 'inode reference count');
+    if (inode.refs === 0 && inode.nlink === 0) this.#orphans.push(inode);
+  }
+
+  /** True when `reap` or `shrink` has work. */
+  get pressed(): boolean {
+    return this.#orphans.length > 0 || this.#map.size > this.max;
+  }
+
+  /** Frees the inodes that have neither link nor reference. Call with no lock held. */
+  *reap(): Io<void> {
+    while (this.#orphans.length > 0) {
+      const inode = this.#orphans.pop();
+      if (inode === undefined || inode.refs > 0 || inode.nlink > 0 || this.#map.get(inode.ino) !== inode) continue;
+      yield* this.#evict(inode);
+    }
+    if (this.#map.size > this.max) yield* this.shrink();
+  }
+
+  /** Lets a few unused inodes go, oldest first. An inode whose write-back fails stays, for `sync` to report. */
+  *shrink(): Io<void> {
+    let left = SCAN;
+    const dirty: Inode[] = [];
+    for (const [ino, inode] of this.#map) {
+      if (left-- === 0 || this.#map.size - dirty.length <= this.max) break;
+      const state = stateOf(inode);
+      if (inode.refs > 0 || state.used) {
+        state.used = false;
+        this.#map.delete(ino);
+        this.#map.set(ino, inode);
+      } else if (inode.nlink > 0 && this.#fs.isEvictable(inode)) {
+        this.#forget(inode);
+      } else {
+        dirty.push(inode);
+      }
+    }
+    for (const inode of dirty) {
+      if (inode.refs > 0 || this.#map.get(inode.ino) !== inode) continue;
+      try {
+        yield* this.#evict(inode);
+      } catch (error) {
+        if (!(error instanceof FsError)) throw error;
+      }
+    }
+  }
+
+  /**
+   * Evicts everything (unmount).
+   * @throws FsError EBUSY when an inode is in use
+   */
+  *clear(): Io<void> {
+    yield* this.reap();
+    for (const inode of [...this.#map.values()]) {
+      if (inode.refs > 0) throw new FsError('EBUSY', { detail: { ino: inode.ino } });
+    }
+    for (const inode of [...this.#map.values()]) yield* this.#evict(inode);
+  }
+
+  /** The cached inodes, oldest first; for statistics and invariants in tests. */
+  values(): IterableIterator<Inode> {
+    return this.#map.values();
+  }
+
+  #forget(inode: Inode): void {
+    this.#dentries.drop(inode);
+    this.#map.delete(inode.ino);
+  }
+
+  *#evict(inode: Inode): Io<void> {
+    assert(inode.refs === 0, 'I2');
+    this.#map.delete(inode.ino);
+    const queue = this.#startBusy(inode.ino);
+    let done = false;
+    try {
+      yield* this.#fs.evictInode(inode);
+      done = true;
+    } finally {
+      if (done) this.#dentries.drop(inode);
+      else this.#map.set(inode.ino, inode);
+      this.#endBusy(inode.ino, queue);
+    }
+  }
+
+  #startBusy(ino: number): WaitQueue {
+    const queue = new WaitQueue(`inode ${ino}`);
+    this.#busy.set(ino, queue);
+    return queue;
+  }
+
+  #endBusy(ino: number, queue: WaitQueue): void {
+    this.#busy.delete(ino);
+    queue.wakeAll();
+  }
+}

@@ -1,0 +1,1 @@
+export { memoryFs, type MemoryFs, type MemoryFsOptions } from './memory-fs.js';
