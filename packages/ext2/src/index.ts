@@ -1,1 +1,2 @@
-export {};
+export { mkfs, type MkfsResult } from './mkfs.js';
+export { mkfsOptions, type MkfsOptions } from './mkfs-options.js';

@@ -1,0 +1,214 @@
+/**
+ * Makes an ext2 filesystem on a device, laid out as mke2fs does.
+ *
+ * - Only metadata is written: inode tables are one `writeZeroes` each, data blocks are left as they are.
+ * - What other filesystems look for is wiped first: the first 68 KiB and the last 64 KiB.
+ * - The primary superblock is written last, after a flush, so that an interrupted run leaves nothing that looks whole (I1).
+ * - The same options, size and `Env` give the same bytes.
+ */
+import type { BlockDevice } from '@iomap/block-device';
+import { FsError, roundDown, submitAll, submitBio, systemEnv, type BioRequest, type Env, type Io } from '@iomap/io';
+
+import { blockPos, gdtBlock, groupHasSuper, groupHead, superPos, type Geometry } from './geometry.js';
+import {
+  buildBitmaps,
+  buildDataBlocks,
+  buildGroupDescs,
+  buildInodes,
+  buildReservedGdt,
+  buildSuper,
+  groupTables,
+  type MkfsIdentity,
+} from './mkfs-image.js';
+import { parseMkfsOptions, type MkfsOptions } from './mkfs-options.js';
+import { planFilesystem, type MkfsPlan } from './mkfs-plan.js';
+import { COMPAT, Ext2Super, featureNames, INCOMPAT, RO_COMPAT, SUPER_POS } from './ondisk.js';
+
+/** Signatures that others look for lie in the first 68 KiB (btrfs at 64 KiB) and, for RAID and GPT, in the last 64 KiB. */
+const WIPE_HEAD_BYTES = 68 * 1024;
+const WIPE_TAIL_BYTES = 64 * 1024;
+/** Groups whose bitmaps are in memory at once. */
+const BATCH_GROUPS = 64;
+
+export interface MkfsResult {
+  readonly blockSize: number;
+  readonly blocksCount: number;
+  readonly blocksFree: number;
+  readonly blocksReserved: number;
+  readonly inodeSize: number;
+  readonly inodesCount: number;
+  readonly inodesFree: number;
+  readonly groupCount: number;
+  readonly blocksPerGroup: number;
+  readonly inodesPerGroup: number;
+  /** Bytes of the filesystem; may be a little less than asked for. */
+  readonly sizeBytes: number;
+  readonly uuid: string;
+  /** By name, as dumpe2fs lists them. */
+  readonly features: readonly string[];
+}
+
+class Writer {
+  readonly #device: BlockDevice;
+  readonly #maxBytes: number;
+  #requests: BioRequest[] = [];
+
+  constructor(device: BlockDevice) {
+    this.#device = device;
+    this.#maxBytes = roundDown(device.limits.maxBioBytes, device.sectorSize);
+  }
+
+  write(pos: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += this.#maxBytes) {
+      const segment = bytes.subarray(at, at + this.#maxBytes);
+      const bio = { op: 'write', pos: pos + at, segments: [segment], lengthBytes: segment.length } as const;
+      this.#requests.push({ kind: 'bio', target: this.#device, bio });
+    }
+  }
+
+  zeroes(pos: number, lengthBytes: number): void {
+    if (lengthBytes <= 0) return;
+    this.#requests.push({ kind: 'bio', target: this.#device, bio: { op: 'writeZeroes', pos, segments: [], lengthBytes } });
+  }
+
+  *submit(): Io<void> {
+    const requests = this.#requests;
+    this.#requests = [];
+    if (requests.length > 0) yield* submitAll(requests);
+  }
+
+  *flush(): Io<void> {
+    yield* submitBio(this.#device, { op: 'flush', pos: 0, segments: [], lengthBytes: 0 });
+  }
+}
+
+const uuidText = (bytes: Uint8Array): string => {
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+};
+
+function* wipe(writer: Writer, device: BlockDevice, sizeBytes: number): Io<void> {
+  const end = roundDown(sizeBytes, device.sectorSize);
+  writer.zeroes(0, Math.min(WIPE_HEAD_BYTES, end));
+  const tail = Math.max(WIPE_HEAD_BYTES, roundDown(end - WIPE_TAIL_BYTES, device.sectorSize));
+  if (tail < end) writer.zeroes(tail, end - tail);
+  yield* writer.submit();
+}
+
+/** The descriptor copies of one group. */
+function writeDescs(writer: Writer, geometry: Geometry, group: number, descs: Uint8Array): void {
+  const head = groupHead(geometry, group);
+  const { blockSize } = geometry;
+  if (head.oldGdt > 0) {
+    const blocks = Math.min(geometry.gdtBlocks, head.oldGdtCount);
+    writer.write(blockPos(geometry, head.oldGdt), descs.subarray(0, blocks * blockSize));
+  }
+  if (head.newGdt > 0) {
+    const index = Math.floor(group / geometry.descPerBlock);
+    writer.write(blockPos(geometry, head.newGdt), descs.subarray(index * blockSize, (index + 1) * blockSize));
+  }
+}
+
+/** A superblock copy, as a whole block where the superblock is not one. */
+function writeBackupSuper(writer: Writer, geometry: Geometry, group: number, superBytes: Uint8Array): void {
+  const block = new Uint8Array(geometry.blockSize);
+  block.set(superBytes);
+  Ext2Super.at(block).s_block_group_nr = group % 65536;
+  writer.write(superPos(geometry, group), block);
+}
+
+function* writeGroups(
+  writer: Writer,
+  plan: MkfsPlan,
+  content: { readonly superBytes: Uint8Array; readonly descs: Uint8Array; readonly zeroTables: boolean },
+): Io<void> {
+  const { geometry } = plan;
+  for (let group = 0; group < geometry.groupCount; group++) {
+    const tables = groupTables(plan, group);
+    if (group > 0 && groupHasSuper(geometry, group)) writeBackupSuper(writer, geometry, group, content.superBytes);
+    writeDescs(writer, geometry, group, content.descs);
+    writer.write(blockPos(geometry, tables.blockBitmap), buildBitmaps(plan, group));
+    if (content.zeroTables) {
+      writer.zeroes(blockPos(geometry, tables.inodeTable), geometry.inodeTableBlocks * geometry.blockSize);
+    }
+    if (group % BATCH_GROUPS === BATCH_GROUPS - 1) yield* writer.submit();
+  }
+  yield* writer.submit();
+}
+
+function* writePrimarySuper(writer: Writer, geometry: Geometry, superBytes: Uint8Array): Io<void> {
+  if (geometry.blockSize === SUPER_POS) {
+    writer.write(SUPER_POS, superBytes);
+  } else {
+    // Block 0 was wiped, so the boot sector and the rest are zeroes; whole, for devices with large sectors.
+    const block = new Uint8Array(geometry.blockSize);
+    block.set(superBytes, SUPER_POS);
+    writer.write(0, block);
+  }
+  yield* writer.submit();
+}
+
+function resultOf(plan: MkfsPlan, free: { freeBlocks: number; freeInodes: number }, uuid: Uint8Array): MkfsResult {
+  const { geometry } = plan;
+  return {
+    blockSize: geometry.blockSize,
+    blocksCount: geometry.blocksCount,
+    blocksFree: free.freeBlocks,
+    blocksReserved: plan.reservedBlocks,
+    inodeSize: geometry.inodeSize,
+    inodesCount: geometry.inodesCount,
+    inodesFree: free.freeInodes,
+    groupCount: geometry.groupCount,
+    blocksPerGroup: geometry.blocksPerGroup,
+    inodesPerGroup: geometry.inodesPerGroup,
+    sizeBytes: geometry.blocksCount * geometry.blockSize,
+    uuid: uuidText(uuid),
+    features: [
+      ...featureNames(geometry.compat, COMPAT, 'C'),
+      ...featureNames(geometry.incompat, INCOMPAT, 'I'),
+      ...featureNames(geometry.roCompat, RO_COMPAT, 'R'),
+    ],
+  };
+}
+
+/**
+ * Makes an ext2 filesystem; everything on the device is lost.
+ *
+ * Waits on: a few requests for each block group, a flush before and after the primary superblock.
+ * @param env time, uuid and hash seed where options do not give them
+ * @throws FsError EINVAL bad options; ENOSPC the device is too small; EFBIG too large; EROFS; the device's own
+ */
+export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env = systemEnv()): Io<MkfsResult> {
+  const settings = parseMkfsOptions(options);
+  const sizeBytes = settings.sizeBytes ?? device.sizeBytes;
+  if (device.readOnly) throw new FsError('EROFS', { detail: { device: device.name } });
+  if (sizeBytes > device.sizeBytes) {
+    throw new FsError('EINVAL', { why: `the device has ${device.sizeBytes} bytes`, detail: { field: 'sizeBytes' } });
+  }
+  const plan = planFilesystem(settings, sizeBytes);
+  const { geometry } = plan;
+  if (geometry.blockSize < device.sectorSize) {
+    throw new FsError('EINVAL', { why: `smaller than a sector (${device.sectorSize})`, detail: { field: 'blockSize' } });
+  }
+  const identity: MkfsIdentity = {
+    now: env.now(),
+    uuid: settings.uuid ?? env.uuid(),
+    hashSeed: settings.hashSeed ?? env.uuid(),
+  };
+  const { bytes: descs, ...free } = buildGroupDescs(plan);
+  const superBytes = buildSuper(plan, settings, identity, free);
+  const tables = groupTables(plan, 0);
+  const writer = new Writer(device);
+  yield* wipe(writer, device, sizeBytes);
+  yield* writeGroups(writer, plan, { superBytes, descs, zeroTables: !settings.assumeZeroed });
+  writer.write(blockPos(geometry, tables.inodeTable), buildInodes(plan, settings, identity.now));
+  writer.write(blockPos(geometry, tables.end), buildDataBlocks(plan));
+  if (plan.resizeInode && geometry.reservedGdtBlocks > 0) {
+    writer.write(blockPos(geometry, gdtBlock(geometry, 0) + geometry.gdtBlocks), buildReservedGdt(plan));
+  }
+  yield* writer.submit();
+  yield* writer.flush(); // I1: everything it points to before the superblock
+  yield* writePrimarySuper(writer, geometry, superBytes);
+  yield* writer.flush();
+  return resultOf(plan, free, identity.uuid);
+}
