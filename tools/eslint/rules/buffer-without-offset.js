@@ -3,7 +3,7 @@
  * and writes at the wrong place as soon as the view does not start at 0.
  *
  * Reported: `x.buffer` where x is a typed array or a DataView (by its type; by the shape of the code without types),
- * unless the same call or `new` also names `x.byteOffset`. `x.buffer.byteLength`, comparisons (`a.buffer === b.buffer`)
+ * unless the same call or `new` also names `x.byteOffset` (or a bare `byteOffset`). `x.buffer.byteLength`, comparisons (`a.buffer === b.buffer`)
  * and transfer lists are about the allocation, and fine.
  */
 import { typeServices } from './types.js';
@@ -44,7 +44,10 @@ export const bufferWithoutOffset = {
         const name = text(node.object);
         let up = parent;
         while (up && /^(TSAsExpression|TSNonNullExpression|TSSatisfiesExpression)$/.test(up.type)) up = up.parent;
-        const offset = (/** @type {any} */ arg) => text(arg).replaceAll(/\s/g, '').includes(`${name.replaceAll(/\s/g, '')}.byteOffset`);
+        const own = `${name.replaceAll(/\s/g, '')}.byteOffset`;
+        // `const { byteOffset } = x` is as good.
+        const offset = (/** @type {any} */ arg) =>
+          text(arg).replaceAll(/\s/g, '').includes(own) || /(?<![.\w$])byteOffset\b/.test(text(arg));
         if ((up.type === 'NewExpression' || up.type === 'CallExpression') && up.arguments.some(offset)) return;
         context.report({ node, messageId: 'offset', data: { name } });
       },

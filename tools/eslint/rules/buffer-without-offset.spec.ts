@@ -7,6 +7,7 @@ ruleTester().run('buffer-without-offset', bufferWithoutOffset, {
     'declare const u: Uint8Array; new Uint32Array(u.buffer, u.byteOffset + 8, 2);',
     'declare const o: { u: Uint8Array }; new DataView(o.u.buffer, o.u.byteOffset);',
     'declare const u: Uint8Array; new DataView(u.buffer as ArrayBuffer, u.byteOffset);',
+    'declare const u: Uint8Array; const { byteOffset } = u; new DataView(u.buffer, byteOffset + 4);',
     'declare const u: Uint8Array, v: Uint8Array; if (u.buffer === v.buffer) { }',
     'declare const u: Uint8Array; u.buffer.byteLength;',
     // Something else that has a buffer.
