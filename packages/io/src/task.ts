@@ -19,6 +19,7 @@ export class Task<T> {
   readonly #handle: TaskHandle;
   #state: TaskState = 'running';
   #started = false;
+  #joined = false;
   #value: T | undefined = undefined;
   #error: unknown = undefined;
   /** The joiners; made when the first one waits. */
@@ -33,6 +34,16 @@ export class Task<T> {
     return this.#state;
   }
 
+  /** What a failed task threw. */
+  get error(): unknown {
+    return this.#error;
+  }
+
+  /** Whether anybody asked how it ended. */
+  get joined(): boolean {
+    return this.#joined;
+  }
+
   /** The request that starts the task. Made once, by `spawn` and the schedulers. */
   request(io: Io<T>): SpawnRequest {
     return { kind: 'spawn', io: this.#body(io), handle: this.#handle };
@@ -44,6 +55,7 @@ export class Task<T> {
    * @throws the task's own error; FsError ECANCELED when it was cancelled
    */
   *join(): Io<T> {
+    this.#joined = true;
     while (this.#state === 'running') {
       this.#joiners ??= new WaitQueue(`end of ${this.name}`);
       yield* submit({ kind: 'wait', queue: this.#joiners });
