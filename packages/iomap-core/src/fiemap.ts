@@ -1,6 +1,14 @@
-import type { Io } from '@iomap/io';
-import type { IomapInode, IomapOps } from './iomap.js';
+/**
+ * Reports of a file's map: `fiemap` (merged extents) and `bmap` (one block).
+ *
+ * Locks: inode, shared. What is dirty and has no block yet is reported as the filesystem's mapping says (delalloc).
+ */
+import { roundUp, type Io } from '@iomap/io';
+import { IOMAP_F_MERGED, IOMAP_F_SHARED, IOMAP_REPORT, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
+import { IomapIter } from './iter.js';
+
 export type FiemapFlag = 'last' | 'unknown' | 'delalloc' | 'unwritten' | 'inline' | 'shared' | 'merged' | 'unaligned';
+
 /** A part of a file's map. Bytes. */
 export interface FiemapExtent {
   readonly logical: number;
@@ -8,5 +16,92 @@ export interface FiemapExtent {
   readonly length: number;
   readonly flags: readonly FiemapFlag[];
 }
-export declare function fiemap<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number, len: number, emit: (extent: FiemapExtent) => boolean): Io<void>;
-export declare function bmap<I extends IomapInode>(inode: I, ops: IomapOps<I>, fileBlock: number): Io<number>;
+
+interface Extent {
+  logical: number;
+  physical: number;
+  length: number;
+  readonly type: string;
+  readonly shared: boolean;
+  merged: boolean;
+}
+
+/**
+ * Emits the extents that overlap [pos, pos + len), in order, whole (not clipped to the range), neighbours on the device merged.
+ * The file's last extent has the flag `last`. `emit` answers false to stop.
+ * Waits on: `begin`, past the range up to the next extent (to know `last`).
+ */
+export function* fiemap<I extends IomapInode>(
+  inode: I, ops: IomapOps<I>, pos: number, len: number, emit: (extent: FiemapExtent) => boolean,
+): Io<void> {
+  const fileEnd = roundUp(inode.size, inode.blockSize);
+  const end = Math.min(pos + len, fileEnd);
+  if (pos >= end) return;
+  let pending: Extent | undefined;
+  const iter = new IomapIter(inode, ops, pos, fileEnd - pos, IOMAP_REPORT);
+  while (iter.pos < fileEnd) {
+    if (!iter.peek()) yield* iter.begin();
+    const { iomap } = iter;
+    iter.done = iter.mapEnd - iter.pos;
+    if (iomap.type !== 'hole') {
+      const next = extentOf(iomap);
+      if (pending === undefined) {
+        if (next.logical >= end) return yield* iter.finish();
+        pending = next;
+      } else if (!merge(pending, next)) {
+        const more = emit(report(pending, false));
+        pending = next;
+        if (!more || next.logical >= end) return yield* iter.finish();
+      }
+    }
+    yield* iter.finish();
+  }
+  if (pending !== undefined) emit(report(pending, true));
+}
+
+function extentOf(iomap: Iomap): Extent {
+  const { type, offset, length, addr, flags } = iomap;
+  return {
+    logical: offset,
+    physical: Math.max(0, addr),
+    length,
+    type,
+    shared: (flags & IOMAP_F_SHARED) !== 0,
+    merged: (flags & IOMAP_F_MERGED) !== 0,
+  };
+}
+
+function merge(to: Extent, next: Extent): boolean {
+  const located = to.type === 'mapped' || to.type === 'unwritten';
+  if (to.type !== next.type || to.shared !== next.shared || !located) return false;
+  if (to.logical + to.length < next.logical || to.physical - to.logical !== next.physical - next.logical) return false;
+  to.length = Math.max(to.length, next.logical + next.length - to.logical);
+  to.merged ||= next.merged;
+  return true;
+}
+
+function report(extent: Extent, last: boolean): FiemapExtent {
+  const { logical, physical, length, type } = extent;
+  const flags: FiemapFlag[] = [];
+  if (type === 'delalloc') flags.push('delalloc', 'unknown');
+  if (type === 'unwritten') flags.push('unwritten');
+  if (type === 'inline') flags.push('inline', 'unaligned');
+  if (extent.shared) flags.push('shared');
+  if (extent.merged) flags.push('merged');
+  if (last) flags.push('last');
+  return { logical, physical, length, flags };
+}
+
+/** The device block (in the inode's block size) of a block of the file; 0 where there is none. */
+export function* bmap<I extends IomapInode>(inode: I, ops: IomapOps<I>, fileBlock: number): Io<number> {
+  const { blockSize } = inode;
+  const pos = fileBlock * blockSize;
+  if (!(fileBlock >= 0) || pos >= inode.size) return 0;
+  const iter = new IomapIter(inode, ops, pos, blockSize, IOMAP_REPORT);
+  if (!iter.peek()) yield* iter.begin();
+  const { iomap } = iter;
+  const block = iomap.type === 'mapped' ? Math.floor((iomap.addr + pos - iomap.offset) / blockSize) : 0;
+  iter.done = iter.mapEnd - iter.pos;
+  yield* iter.finish();
+  return block;
+}

@@ -1,4 +1,33 @@
-export * from './iomap.js';
-export * from './fiemap.js';
-export * from './stub.js';
 export { IomapCounters, type IomapEvent } from '@iomap/page-cache';
+export { bmap, fiemap, type FiemapExtent, type FiemapFlag } from './fiemap.js';
+export {
+  IOMAP_ATOMIC,
+  IOMAP_DIRECT,
+  IOMAP_F_DIRTY,
+  IOMAP_F_MERGED,
+  IOMAP_F_NEW,
+  IOMAP_F_SHARED,
+  IOMAP_F_SIZE_CHANGED,
+  IOMAP_F_STALE,
+  IOMAP_FAULT,
+  IOMAP_NOWAIT,
+  IOMAP_OVERWRITE_ONLY,
+  IOMAP_REPORT,
+  IOMAP_UNSHARE,
+  IOMAP_WRITE,
+  IOMAP_ZERO,
+  newIomap,
+  type FolioOps,
+  type Iomap,
+  type IomapInode,
+  type IomapOps,
+  type IomapType,
+  type WritebackOps,
+} from './iomap.js';
+export { IomapIter } from './iter.js';
+export { bufferedRead, peekBufferedRead } from './read.js';
+export { seekData, seekHole } from './seek.js';
+export { invalidateRange, punchPageCache, truncatePageCache } from './truncate.js';
+export { bufferedWrite, peekBufferedWrite } from './write.js';
+export { writeback } from './writeback.js';
+export { truncatePage, zeroRange } from './zero.js';

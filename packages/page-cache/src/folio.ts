@@ -9,7 +9,7 @@
  * I3: only an unlocked, unpinned, clean folio without writeback is reclaimed. I4: `data` dies when `mapping` becomes
  * undefined: whoever waited without a pin looks the folio up again.
  */
-import { assert, submit, WaitQueue, type FsError, type Io } from '@iomap/io';
+import { assert, submit, WaitQueue, type Io } from '@iomap/io';
 import type { AddressSpace } from './address-space.js';
 import { clearBits, findBit, makeBits, setBits } from './block-bits.js';
 
@@ -31,8 +31,6 @@ export class Folio {
   writebacks = 0;
   /** Reads of it in flight, and one for who sets them up; the last unlocks (see iomap-core). */
   reads = 0;
-  /** Of the last read, for those who wait on the lock. */
-  readError: FsError | undefined;
   /** Recency: reclaim passes over a folio that was hit since it last looked. */
   touched = 0;
   /** A reader that comes here asks for the next readahead window. */
@@ -56,7 +54,6 @@ export class Folio {
     this.blockCount = data.length >>> mapping.blockShift;
     this.lruPrev = undefined;
     this.lruNext = undefined;
-    this.readError = undefined;
   }
 
   /** First byte of the file after it. */

@@ -1,0 +1,179 @@
+/**
+ * The mapping iterator: goes through [pos, limit) of a file one mapping at a time.
+ *
+ * A step is: `peek()` (plain), and where that says no `begin()` (Io); then work, which adds what it did to `done`; then
+ * `finish()`, which calls the filesystem's `end` and moves on. `run(step)` is that loop.
+ *
+ * I1: every `begin` and true `peek` is followed by one `end` (not after a cancel, which must not wait).
+ * I2: a mapping that does not cover `pos`, or lies outside its device, is EUCLEAN and is never used (it may come from an image).
+ * I3: an error of `end` does not hide that of the step, and takes the step's progress back.
+ * I4: a step that found its mapping stale is sampled again; what was NEW the first time stays NEW.
+ * I5: a step without progress and without staleness ends in EIO: there is no endless loop.
+ */
+import { corrupt, FsError, type Io } from '@iomap/io';
+import { IOMAP_F_NEW, newIomap, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
+
+/** Stale samplings in a row before an operation gives up. */
+const STALE_MAX = 10_000;
+
+export class IomapIter<I extends IomapInode> {
+  readonly inode: I;
+  readonly ops: IomapOps<I>;
+  readonly flags: number;
+  readonly iomap = newIomap();
+  /** Copy on write: where to read from when it is not `iomap` (see `readMap`). */
+  readonly src = newIomap();
+  pos: number;
+  readonly limit: number;
+  /** Bytes of this step that are done. */
+  done = 0;
+  /** Set by the step: the mapping was not true any more. */
+  stale = false;
+  /** The write has begun to bypass the cache, and goes on so. */
+  bypassing = false;
+  #staleCount = 0;
+  #idleCount = 0;
+  #newFrom = 0;
+  #newTo = 0;
+
+  constructor(inode: I, ops: IomapOps<I>, pos: number, len: number, flags: number) {
+    this.inode = inode;
+    this.ops = ops;
+    this.pos = pos;
+    this.limit = pos + len;
+    this.flags = flags;
+  }
+
+  /** End of the current mapping, at most `limit`. */
+  get mapEnd(): number {
+    return Math.min(this.iomap.offset + this.iomap.length, this.limit);
+  }
+
+  /** The mapping to read old content from. */
+  get readMap(): Iomap {
+    return this.src.length > 0 && this.src.type !== 'hole' ? this.src : this.iomap;
+  }
+
+  /** Samples the mapping at `pos` without I/O; false = call `begin`. */
+  peek(): boolean {
+    const { ops } = this;
+    if (ops.peek === undefined) return false;
+    this.#reset();
+    if (!ops.peek(this.inode, this.pos, this.limit - this.pos, this.flags, this.iomap, this.src)) return false;
+    this.inode.mapping.cache.counters.beginPeeks++;
+    this.#sampled(true);
+    return true;
+  }
+
+  /** Samples the mapping at `pos`. Waits on: what the filesystem reads to map it. */
+  *begin(): Io<void> {
+    this.#reset();
+    yield* this.ops.begin(this.inode, this.pos, this.limit - this.pos, this.flags, this.iomap, this.src);
+    this.inode.mapping.cache.counters.begins++;
+    this.#sampled(false);
+  }
+
+  /** True while the sampled mapping holds; ask under the folio lock. */
+  valid(): boolean {
+    const check = this.ops.folioOps?.valid;
+    return check === undefined
+      ? this.iomap.validityCookie === this.inode.mapping.validityCookie
+      : check(this.inode, this.iomap);
+  }
+
+  /** Ends the step and moves on by `done`. `failure` is what the step threw, if it did; it is thrown again. */
+  *finish(failure?: { readonly error: unknown }): Io<void> {
+    const { ops, done } = this;
+    if (ops.end !== undefined) {
+      this.inode.mapping.cache.counters.ends++;
+      try {
+        yield* ops.end(this.inode, this.pos, this.mapEnd - this.pos, done, this.flags, this.iomap);
+      } catch (error) {
+        throw failure === undefined ? error : failure.error; // I3
+      }
+    }
+    this.#keepNew();
+    this.pos += done;
+    if (failure !== undefined) throw failure.error;
+    if (done > 0) {
+      this.#staleCount = 0;
+      this.#idleCount = 0;
+    } else if (this.stale ? ++this.#staleCount > STALE_MAX : ++this.#idleCount > 1) {
+      throw new FsError('EIO', { why: 'no progress on a mapping', detail: { ino: this.inode.ino, pos: this.pos } }); // I5
+    }
+  }
+
+  /** The whole loop. After an error `pos` says how far it came. */
+  *run(step: (iter: this) => Io<void>): Io<void> {
+    while (this.pos < this.limit) {
+      if (!this.peek()) yield* this.begin();
+      let failure: { error: unknown } | undefined;
+      try {
+        yield* step(this);
+      } catch (error) {
+        failure = { error };
+      }
+      yield* this.finish(failure);
+    }
+  }
+
+  #reset(): void {
+    const { iomap, src } = this;
+    iomap.length = 0;
+    iomap.flags = 0;
+    iomap.inlineData = undefined;
+    iomap.validityCookie = 0;
+    iomap.private = undefined;
+    src.length = 0;
+    src.type = 'hole';
+    this.done = 0;
+    this.stale = false;
+  }
+
+  #sampled(peeked: boolean): void {
+    const { iomap, inode, pos } = this;
+    const { trace } = inode.mapping.cache;
+    if (trace !== undefined) {
+      trace({
+        type: 'begin', ino: inode.ino, pos, len: this.limit - pos, flags: this.flags, mapType: iomap.type,
+        mapOffset: iomap.offset, mapLength: iomap.length, addr: iomap.addr, peeked,
+      });
+    }
+    checkIomap(iomap, inode, pos);
+    if (pos >= this.#newFrom && pos < this.#newTo) {
+      iomap.flags |= IOMAP_F_NEW;
+      iomap.length = Math.min(iomap.length, this.#newTo - iomap.offset);
+    }
+  }
+
+  /** I4: the range that was new and was not written yet. */
+  #keepNew(): void {
+    if (!this.stale) return;
+    const { iomap, inode } = this;
+    const { cache } = inode.mapping;
+    cache.counters.staleMappings++;
+    cache.trace?.({ type: 'stale', ino: inode.ino, pos: this.pos + this.done });
+    if ((iomap.flags & IOMAP_F_NEW) !== 0) {
+      this.#newFrom = this.pos + this.done;
+      this.#newTo = iomap.offset + iomap.length;
+    }
+  }
+}
+
+/** I2: throws EUCLEAN when the mapping cannot be used for `pos`. */
+export function checkIomap(iomap: Iomap, inode: IomapInode, pos: number): void {
+  const { offset, length, addr } = iomap;
+  if (!(offset <= pos && offset + length > pos && offset >= 0)) {
+    throw corrupt('the mapping does not cover the position', { ino: inode.ino, pos });
+  }
+  if (iomap.type === 'mapped' || iomap.type === 'unwritten') {
+    const { device } = iomap;
+    if (device === undefined || !(addr >= 0) || addr + (pos - offset) >= device.sizeBytes) {
+      throw corrupt('the mapping lies outside its device', { ino: inode.ino, pos });
+    }
+    // What lies past the end of the device is not mapped; a later step will say so.
+    if (addr + length > device.sizeBytes) iomap.length = device.sizeBytes - addr;
+  } else if (iomap.type === 'inline' && iomap.inlineData === undefined) {
+    throw corrupt('an inline mapping without data', { ino: inode.ino, pos });
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Buffered reads: from cached folios by a plain copy, else through a fill that reads ahead.
+ *
+ * - `peekBufferedRead(inode, pos, bytes)`: cached data alone; -1 = would wait.
+ * - `bufferedRead(inode, ops, pos, bytes)`: the Io twin.
+ *
+ * Locks: the caller holds the inode lock (shared). So the size and the map of what is read stand still; folios may come and go.
+ * Holes and inline data are copied to the caller without a folio.
+ */
+import { FsError, roundDown, roundUp, type Io } from '@iomap/io';
+import type { AddressSpace, Folio, Readahead } from '@iomap/page-cache';
+import { Fill, type Demand } from './fill.js';
+import type { IomapInode, IomapOps } from './iomap.js';
+
+/**
+ * Copies cached bytes from `pos`; clips at the inode's size. All or nothing.
+ * @returns bytes copied (0 at or past the end); -1 when some are not cached
+ */
+export function peekBufferedRead(inode: IomapInode, pos: number, bytes: Uint8Array): number {
+  const { mapping } = inode;
+  const want = Math.min(bytes.length, inode.size - pos);
+  if (want <= 0) return 0;
+  const folio = mapping.lookup(pos);
+  if (folio === undefined || folio.readaheadMark) return -1;
+  const from = pos - folio.pos;
+  const { counters } = mapping.cache;
+  if (from + want <= folio.size) {
+    if (!folio.isUptodate(from, from + want)) return -1;
+    copyOut(folio, from, want, bytes, 0);
+    counters.foliosTouched++;
+  } else {
+    if (!isCached(mapping, pos, want)) return -1;
+    for (let done = 0; done < want; ) done += copyCached(mapping, pos + done, bytes, done, want - done);
+  }
+  counters.readBytes += want;
+  return want;
+}
+
+/**
+ * Fills `bytes` from `pos`; clips at the inode's size. A failure after some bytes gives their count.
+ * @param readahead the open file's window; absent = one for the whole mapping
+ * @returns bytes read, 0 at or past the end
+ * Waits on: folio locks, data reads, the metadata reads of `begin`, writeback when memory is short.
+ * @throws FsError EIO of the device, EUCLEAN of a bad map, ENOMEM
+ */
+export function* bufferedRead<I extends IomapInode>(
+  inode: I,
+  ops: IomapOps<I>,
+  pos: number,
+  bytes: Uint8Array,
+  readahead: Readahead = inode.mapping.readahead,
+): Io<number> {
+  const { mapping } = inode;
+  const { cache } = mapping;
+  const want = Math.min(bytes.length, inode.size - pos);
+  let done = 0;
+  let fill: Fill<I> | undefined;
+  try {
+    while (done < want) {
+      done += copyCached(mapping, pos + done, bytes, done, want - done);
+      if (done === want) break;
+      const folio = mapping.lookup(pos + done);
+      if (folio?.readaheadMark === true) {
+        folio.readaheadMark = false;
+        yield* readAhead(inode, ops, readahead);
+      } else if (folio?.locked === true) {
+        yield* folio.waitUnlocked();
+      } else {
+        const error = fill?.errorAt(pos + done);
+        if (error !== undefined) throw error;
+        fill = fillFor(inode, ops, readahead, { pos: pos + done, bytes, at: done, want: want - done });
+        yield* fill.run();
+        done += fill.delivered;
+      }
+    }
+  } catch (error) {
+    if (done === 0 || !(error instanceof FsError)) throw error;
+  }
+  const read = Math.max(0, done);
+  readahead.onHit(pos + read);
+  cache.counters.readBytes += read;
+  cache.trace?.({ type: 'read', ino: inode.ino, pos, len: bytes.length, done: read });
+  return read;
+}
+
+function copyOut(folio: Folio, from: number, n: number, bytes: Uint8Array, at: number): void {
+  bytes.set(n === folio.size ? folio.data : folio.data.subarray(from, from + n), at);
+  if (folio.touched < 2) folio.touched++;
+}
+
+/** Copies what is cached in one piece from `pos`, and stops at a folio that wants the next readahead window. */
+function copyCached(mapping: AddressSpace, pos: number, bytes: Uint8Array, at: number, want: number): number {
+  let done = 0;
+  while (done < want) {
+    const folio = mapping.lookup(pos + done);
+    if (folio === undefined || folio.readaheadMark) break;
+    const from = pos + done - folio.pos;
+    let n = Math.min(want - done, folio.size - from);
+    if (!folio.isUptodate(from, from + n)) {
+      const start = from - (from % mapping.blockSize);
+      n = Math.min(n, folio.nextNotUptodate(start, folio.size) - from);
+      if (n <= 0) break;
+    }
+    copyOut(folio, from, n, bytes, at + done);
+    mapping.cache.counters.foliosTouched++;
+    done += n;
+  }
+  return done;
+}
+
+function isCached(mapping: AddressSpace, pos: number, want: number): boolean {
+  const end = pos + want;
+  for (let at = pos; at < end; ) {
+    const folio = mapping.lookup(at);
+    if (folio === undefined || folio.readaheadMark) return false;
+    if (!folio.isUptodate(at - folio.pos, Math.min(end, folio.end) - folio.pos)) return false;
+    at = folio.end;
+  }
+  return true;
+}
+
+/** Nothing is cached at `demand.pos`: the fill that reads it, and ahead. */
+function fillFor<I extends IomapInode>(inode: I, ops: IomapOps<I>, readahead: Readahead, demand: Demand): Fill<I> {
+  const { cache, blockSize } = inode.mapping;
+  // Not more at once than the cache can surely hold until it is copied.
+  const want = Math.min(demand.want, Math.max(blockSize, Math.floor(cache.budgetBytes / 4)));
+  const ahead = readahead.onMiss(demand.pos, want);
+  return new Fill(inode, ops, {
+    start: roundDown(demand.pos, blockSize),
+    demandEnd: demand.pos + want,
+    end: roundUp(Math.min(demand.pos + want + ahead, inode.size), blockSize),
+    demand,
+  });
+}
+
+/** The reader came to the mark: the next window goes out, and nobody waits for it. Its failures are met when they are read. */
+function* readAhead<I extends IomapInode>(inode: I, ops: IomapOps<I>, readahead: Readahead): Io<void> {
+  const { cache, blockSize } = inode.mapping;
+  const start = roundUp(readahead.end, blockSize);
+  const end = roundUp(Math.min(start + readahead.onMark(), inode.size), blockSize);
+  if (start >= end) return;
+  cache.counters.readaheadBytes += end - start;
+  cache.trace?.({ type: 'readahead', ino: inode.ino, pos: start, len: end - start });
+  readahead.advance(end);
+  try {
+    yield* new Fill(inode, ops, { start, demandEnd: start, end, demand: undefined }).run();
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+  }
+}
