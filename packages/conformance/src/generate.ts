@@ -267,9 +267,11 @@ export class OpGenerator {
     return r.below(this.profile.sparseMax);
   }
 
+  /** A file's size; -1 for what is not a file. */
   #sizeAt(path: Name): number {
     const found = this.#model.apply({ op: 'stat', path });
-    return found.code === 'ok' ? Number(String(found.value).split(' ')[4]) || 0 : 0;
+    const size = found.code === 'ok' ? Number(String(found.value).split(' ')[4]) : 0;
+    return Number.isNaN(size) ? -1 : size;
   }
 
   #slot(open: boolean): number | undefined {
@@ -281,8 +283,10 @@ export class OpGenerator {
     const r = this.#random;
     switch (kind) {
       case 'create':
+        return { op: kind, path: this.#newPath(), mode: r.pick([0o644, 0o600, 0o755, 0o700, 0o4755, 0o2755, 0o444]) };
       case 'mkdir':
-        return { op: kind, path: this.#newPath(), mode: r.pick([0o644, 0o600, 0o755, 0o700, 0o4755, 0o1777, 0o444]) };
+        // mkdir(2) takes no set-id bits.
+        return { op: kind, path: this.#newPath(), mode: r.pick([0o755, 0o700, 0o1777, 0o555]) };
       case 'mknod': {
         const mode = r.pick([0o010644, 0o140755, 0o020600, 0o060660]);
         const isDevice = (mode & 0o170000) === 0o020000 || (mode & 0o170000) === 0o060000;
@@ -365,7 +369,8 @@ export class OpGenerator {
     const r = this.#random;
     const path = this.#filePath();
     if (path === undefined) return undefined;
-    if (op === 'chmod') return { op, path, mode: r.below(0o10000) };
+    // A set-gid directory hands its group on, which the model leaves out.
+    if (op === 'chmod') return { op, path, mode: r.below(0o10000) & (this.#sizeAt(path) === -1 ? 0o5777 : 0o7777) };
     return { op, path, uid: r.pick([0, 1000, 65_534, 65_536, 2 ** 31]), gid: r.pick([0, 100, 65_537]) };
   }
 
@@ -386,7 +391,7 @@ export class OpGenerator {
   #data(op: OpKind): Op | undefined {
     const path = this.#filePath();
     if (path === undefined) return undefined;
-    const size = this.#sizeAt(path);
+    const size = Math.max(0, this.#sizeAt(path));
     if (op === 'write') return { op, path, ...this.#range(size), at: this.#random.below(1_000_000) };
     if (op === 'read') return { op, path, ...this.#range(size) };
     return { op: 'truncate', path, size: this.#size(size) };

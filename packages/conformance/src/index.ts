@@ -55,3 +55,29 @@ export {
   type TreeTime,
 } from './tree.js';
 export { runWorkload, WorkloadFailure, type WorkloadHost, type WorkloadOptions, type WorkloadReport } from './workload.js';
+export { fieldsOf, mutateImage, MUTATION_KINDS, type MutateOptions, type Mutation, type MutationKind } from './mutate.js';
+export {
+  exerciseFs,
+  judgeImage,
+  runHostile,
+  vandalizeFs,
+  type Disagreement,
+  type HostileBase,
+  type HostileFailure,
+  type HostileOptions,
+  type HostileReport,
+} from './hostile.js';
+export { imageHost, type ImageHost, type ImageHostOptions } from './image-host.js';
+export { vfsSubject, type VfsSubject, type VfsSubjectOptions } from './vfs-subject.js';
+export { makeFragmentedFiles, makeSampleTree, type SampleTreeOptions } from './sample-tree.js';
+export {
+  fails,
+  FILE_SYSTEM_CASES,
+  put,
+  take,
+  type CaseWorld,
+  type FileSystemCase,
+} from './suites/file-system-cases.js';
+export { fileSystemSuite, type FileSystemMatrix } from './suites/file-system-suite.js';
+export { imageMatrixSuite, type ImageFormat, type ImageMatrix } from './suites/image-matrix-suite.js';
+export { readbackSuite, readTree, type ReadbackFormat, type ReadbackOptions } from './suites/readback-suite.js';
