@@ -72,7 +72,7 @@ describe('counts', () => {
 describe('root scripts', () => {
   it('name files that exist', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
-    for (const name of ['start', 'test', 'bench', 'soak']) {
+    for (const name of ['start', 'test', 'bench', 'soak'] as const) {
       const [node, file] = (scripts[name] ?? '').split(' ');
       expect(node).toBe('node');
       expect(readFileSync(join(root, file ?? ''), 'utf8')).toMatch(/^\/\*\*/);
