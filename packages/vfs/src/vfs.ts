@@ -6,6 +6,7 @@
  */
 import { FsError, withContext, type Io } from '@iomap/io';
 import * as attr from './attr.js';
+import * as chattr from './chattr.js';
 import { VfsCore, type Caller } from './core.js';
 import * as fd from './fd.js';
 import * as file from './file.js';
@@ -37,6 +38,12 @@ const OPS = {
   readlink: path.readlink,
   realpath: path.realpath,
   setattr: path.setattr,
+  chmod: chattr.chmod,
+  lchmod: chattr.lchmod,
+  chown: chattr.chown,
+  lchown: chattr.lchown,
+  utimes: chattr.utimes,
+  lutimes: chattr.lutimes,
   access: path.access,
   truncate: path.truncate,
   copyFile: fd.copyFile,
@@ -59,6 +66,9 @@ const OPS = {
   fdatasync: fd.fdatasync,
   ftruncate: fd.ftruncate,
   fsetattr: fd.fsetattr,
+  fchmod: chattr.fchmod,
+  fchown: chattr.fchown,
+  futimes: chattr.futimes,
   seek: fd.seek,
   fallocate: fd.fallocate,
   ffiemap: fd.ffiemap,
@@ -144,6 +154,9 @@ const SYSCALLS: Readonly<Record<string, string>> = {
   readv: 'read',
   writev: 'write',
   iget: 'open',
+  utimes: 'utime',
+  lutimes: 'lutime',
+  futimes: 'futime',
 };
 /** Operations whose second argument is a path too. */
 const TWO_PATHS = new Set(['rename', 'link', 'symlink', 'copyFile']);
