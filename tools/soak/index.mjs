@@ -1,0 +1,194 @@
+/**
+ * npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash] [--workers N] [--judge N]: the long runs.
+ *
+ * The work is cut into slices, each with a seed of its own that follows from the run's seed; workers take them in turn until
+ * the time is over or the targets are met. A slice that fails is printed with the command that repeats it. A worker that
+ * makes no progress for 60 s is ended and its seed is a failure: that is how a hang shows.
+ *
+ * The last thing printed is the summary as JSON; it is also in tmp/soak/summary.json. Exit code 1 when anything failed.
+ */
+import { buildSync } from 'esbuild';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.resolve(here, '../..');
+const out = path.join(root, 'tmp/soak');
+const HANG_MS = 60_000;
+
+/** What a whole run covers, and in which slices. */
+const KINDS = {
+  random: { target: 1_000_000, slice: 50_000, unit: 'operations' },
+  enospc: { target: 200_000, slice: 20_000, unit: 'operations' },
+  hostile: { target: 100_000, slice: 2_000, unit: 'mutants' },
+  crash: { target: 2_000, slice: 100, unit: 'crashes' },
+};
+
+const { values, positionals } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    only: { type: 'string' },
+    workers: { type: 'string', default: '2' },
+    judge: { type: 'string', default: '10' },
+    slice: { type: 'string' },
+    'stop-on-failure': { type: 'boolean', default: false },
+  },
+  allowPositionals: true,
+});
+const minutes = Number(positionals[0] ?? '10');
+const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+const chosen = values.only === undefined ? Object.keys(KINDS) : values.only.split(',');
+const unknown = chosen.filter((kind) => !(kind in KINDS));
+if (!(minutes > 0) || !Number.isInteger(seed) || unknown.length > 0) {
+  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash] [--workers N]\n');
+  process.exit(2);
+}
+
+process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+fs.mkdirSync(out, { recursive: true });
+const bundle = path.join(out, 'worker.mjs');
+buildSync({
+  entryPoints: [path.join(here, 'worker.ts')],
+  outfile: bundle,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  conditions: ['@iomap/source'],
+  sourcemap: 'inline',
+  external: ['node:*'],
+  banner: { js: "import { createRequire as iomapRequire } from 'node:module'; const require = iomapRequire(import.meta.url);" },
+});
+
+const start = Date.now();
+const until = start + minutes * 60_000;
+const state = {};
+for (const kind of chosen) {
+  state[kind] = { done: 0, given: 0, slices: 0, failures: [], tally: {}, slowestMs: 0, seconds: 0 };
+}
+const sliceSize = (kind) => (values.slice === undefined ? KINDS[kind].slice : Number(values.slice));
+let next = 0;
+let failed = false;
+
+/** The next slice: kinds in turn, so that a short run has some of each. */
+function takeSlice() {
+  if (Date.now() >= until || (failed && values['stop-on-failure'])) return undefined;
+  for (let tries = 0; tries < chosen.length; tries++) {
+    const kind = chosen[next++ % chosen.length];
+    const of = state[kind];
+    if (of.given >= KINDS[kind].target) continue;
+    const count = Math.min(sliceSize(kind), KINDS[kind].target - of.given);
+    // Hostile mutants are numbered through; other slices have seeds that are far apart.
+    const sliceSeed = kind === 'hostile' ? seed + of.given : seed + of.slices * 1_000_003;
+    of.given += count;
+    of.slices++;
+    return { kind, seed: sliceSeed, count, index: of.slices - 1, until, judge: Number(values.judge) };
+  }
+  return undefined;
+}
+
+const add = (into, from) => {
+  for (const [key, count] of Object.entries(from ?? {})) into[key] = (into[key] ?? 0) + count;
+};
+
+function failure(kind, what) {
+  failed = true;
+  state[kind].failures.push(what);
+  process.stderr.write(`\nFAILED ${kind}: ${what.message}\n`);
+}
+
+function report(kind, result) {
+  const of = state[kind];
+  of.done += result.done;
+  of.seconds += result.seconds;
+  of.slowestMs = Math.max(of.slowestMs, result.slowestMs ?? 0);
+  add(of.tally, result.tally);
+  for (const one of result.failures) failure(kind, one);
+  if (result.judged !== undefined) {
+    const agreement = (of.agreement ??= { judged: 0, damaged: 0, found: 0, agreed: 0, disagreements: [] });
+    for (const key of ['judged', 'damaged', 'found', 'agreed']) agreement[key] += result[key];
+    agreement.disagreements.push(...result.disagreements.slice(0, 400 - agreement.disagreements.length));
+    of.peakBytes = Math.max(of.peakBytes ?? 0, result.peakBytes);
+  }
+  if (result.remark !== undefined) of.remark = result.remark;
+}
+
+function progress() {
+  const parts = chosen.map((kind) => `${kind} ${state[kind].done}/${KINDS[kind].target}`);
+  const left = Math.max(0, Math.round((until - Date.now()) / 1000));
+  const line = `soak seed ${seed}: ${parts.join(', ')}; ${left} s left`;
+  process.stderr.write(process.stderr.isTTY ? `\r${line}   ` : `${line}\n`);
+}
+
+/** Runs slices in one worker after another until there are none; a worker that hangs or dies is replaced. */
+async function work(number) {
+  for (let slice = takeSlice(); slice !== undefined; slice = takeSlice()) {
+    const at = new Float64Array(new SharedArrayBuffer(16));
+    const worker = new Worker(bundle, {
+      workerData: { slice, at, number },
+      resourceLimits: { maxOldGenerationSizeMb: 1536 },
+    });
+    let last = -1;
+    let since = Date.now();
+    const current = slice;
+    await new Promise((resolve) => {
+      const watch = setInterval(() => {
+        if (at[1] !== last) {
+          last = at[1];
+          since = Date.now();
+        } else if (Date.now() - since > HANG_MS) {
+          const where = Math.floor(at[0]);
+          failure(current.kind, { message: `no progress for ${HANG_MS / 1000} s in the slice of seed ${current.seed}, at ${where}`, seed: where });
+          void worker.terminate();
+        }
+      }, 1000);
+      worker.on('message', (result) => report(current.kind, result));
+      worker.on('error', (error) => failure(current.kind, { message: `worker died at ${Math.floor(at[0])}: ${error.stack ?? error}`, seed: at[0] }));
+      worker.on('exit', () => {
+        clearInterval(watch);
+        resolve();
+      });
+    });
+  }
+}
+
+process.stderr.write(`soak: ${minutes} min, seed ${seed}, ${chosen.join(', ')}\n`);
+const ticker = setInterval(progress, 10_000);
+await Promise.all(Array.from({ length: Number(values.workers) }, (_, number) => work(number)));
+clearInterval(ticker);
+progress();
+
+const percent = (part, whole) => (whole === 0 ? null : Math.round((part / whole) * 10_000) / 100);
+const summary = { seed, minutes: Math.round((Date.now() - start) / 600) / 100, covered: {} };
+for (const kind of chosen) {
+  const { done, failures, tally, seconds, slowestMs, agreement, peakBytes, remark } = state[kind];
+  summary.covered[kind] = {
+    unit: KINDS[kind].unit,
+    done,
+    target: KINDS[kind].target,
+    perSecond: seconds === 0 ? 0 : Math.round(done / seconds),
+    failures: failures.length,
+    ...(kind === 'hostile' ? { slowestMs: Math.round(slowestMs), peakBytes } : {}),
+    ...(agreement === undefined
+      ? {}
+      : {
+          judged: agreement.judged,
+          damagedByTool: agreement.damaged,
+          foundPercent: percent(agreement.found, agreement.damaged),
+          agreementPercent: percent(agreement.agreed, agreement.judged),
+        }),
+    ...(remark === undefined ? {} : { remark }),
+    outcomes: Object.fromEntries(Object.entries(tally).sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}
+fs.writeFileSync(path.join(out, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
+fs.writeFileSync(
+  path.join(out, 'details.json'),
+  `${JSON.stringify(chosen.map((kind) => ({ kind, failures: state[kind].failures, ...state[kind].agreement })), null, 2)}\n`,
+);
+process.stderr.write(`\nfailures and disagreements with their seeds: tmp/soak/details.json\n`);
+process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
+process.exitCode = failed ? 1 : 0;
