@@ -1,0 +1,80 @@
+/**
+ * The filesystems that the command knows: one table. A new driver is one more entry.
+ *
+ * The drivers are loaded when a command needs them, so that `--help` and the host's side of a command start fast.
+ */
+import type { BlockDevice } from '@iomap/block-device';
+import type { Env, Io } from '@iomap/io';
+import type { FileSystem } from '@iomap/vfs';
+import type { SourceInode } from './source/source.js';
+
+/** What a check found. */
+export interface Finding {
+  readonly code: string;
+  readonly message: string;
+  readonly [key: string]: unknown;
+}
+
+export interface CheckOutcome {
+  readonly clean: boolean;
+  readonly findings: readonly Finding[];
+}
+
+export interface FormatRequest {
+  readonly env: Env;
+  readonly label?: string | undefined;
+  readonly uuid?: Uint8Array | undefined;
+  readonly blockSize?: number | undefined;
+  readonly inodeSize?: number | undefined;
+  readonly inodes?: number | undefined;
+  readonly features?: readonly string[] | undefined;
+  /** The device is a file that was just made: it reads as zeroes. */
+  readonly freshFile?: boolean;
+  /** Per cent of the blocks that only root may use. */
+  readonly reservedPercent?: number | undefined;
+}
+
+export interface MountRequest {
+  readonly env?: Env;
+  readonly readOnly: boolean;
+  /** Bytes of file data kept. */
+  readonly cacheBytes?: number;
+}
+
+/** How large an image has to be. */
+export interface ImagePlan {
+  readonly sizeBytes: number;
+  readonly inodes: number;
+  readonly blockSize: number;
+}
+
+export interface PlanRequest {
+  readonly root: SourceInode;
+  readonly blockSize?: number | undefined;
+  readonly inodeSize?: number | undefined;
+  /** 0 = as the source says; 1 = as if no file had holes and with more room, after a first try ran out of space. */
+  readonly generosity: number;
+}
+
+/** One fact of `info`: a key for JSON, a label for people. */
+export interface ImageFact {
+  readonly key: string;
+  readonly label: string;
+  readonly value: string | number | boolean | readonly string[] | null;
+}
+
+export interface Driver {
+  readonly type: string;
+  /** Whether the device holds this filesystem (its magic is there; it need not be sound). */
+  probe(device: BlockDevice): Io<boolean>;
+  mkfs(device: BlockDevice, request: FormatRequest): Io<unknown>;
+  mount(device: BlockDevice, request: MountRequest): Io<FileSystem>;
+  check(device: BlockDevice): Io<CheckOutcome>;
+  facts(device: BlockDevice): Io<readonly ImageFact[]>;
+  plan(request: PlanRequest): ImagePlan;
+}
+
+/** Detection order. */
+export const DRIVERS: readonly { readonly type: string; readonly load: () => Promise<Driver> }[] = [
+  { type: 'ext2', load: async () => (await import('./drivers/ext2.js')).ext2Driver },
+];
