@@ -1,0 +1,91 @@
+/**
+ * The inode tables: reading an inode, and putting dirty ones back, a block of them at a time.
+ *
+ * A dirty inode is encoded into its table's buffer when the mount syncs, when the vfs evicts it, or when too many are
+ * dirty; the buffer goes to the device with the other metadata.
+ */
+import type { Buf } from '@iomap/buffer-cache';
+import { FsError, withContext, type Io } from '@iomap/io';
+import { decodeInode, encodeInode, Ext2InodeInCore } from './inode.js';
+import type { Volume } from './volume.js';
+
+/** Table blocks read ahead when inodes are read one after another. */
+const READAHEAD_BLOCKS = 8;
+
+interface Slot {
+  readonly block: number;
+  readonly offset: number;
+}
+
+/** @throws FsError ESTALE for a number that no inode has */
+function locate(vol: Volume, ino: number): Slot {
+  const { info, groups } = vol;
+  if (!Number.isInteger(ino) || ino < 1 || ino > info.inodesCount) throw new FsError('ESTALE', { detail: { ino } });
+  const group = Math.floor((ino - 1) / info.inodesPerGroup);
+  const index = (ino - 1) % info.inodesPerGroup;
+  const block = (groups.inodeTable[group] ?? 0) + Math.floor(index / info.inodesPerBlock);
+  return { block, offset: (index % info.inodesPerBlock) * info.inodeSize };
+}
+
+/** Table blocks that follow `block` in its group, itself included. */
+function blocksLeft(vol: Volume, block: number): number {
+  const group = vol.groups.groupOf(block);
+  return (vol.groups.inodeTable[group] ?? 0) + vol.info.tableBlocks - block;
+}
+
+function* readTableBlock(vol: Volume, block: number): Io<Buf> {
+  const count = Math.min(READAHEAD_BLOCKS, blocksLeft(vol, block));
+  if (count > 1) yield* vol.buffers.readahead(block * vol.blockSize, vol.blockSize, undefined, count);
+  return yield* vol.readBlock(block);
+}
+
+/**
+ * Reads an inode.
+ *
+ * Waits on: one read of its table block.
+ * @throws FsError ESTALE when it is free; EUCLEAN
+ */
+export function* readInode(vol: Volume, ino: number): Io<Ext2InodeInCore> {
+  const { block, offset } = locate(vol, ino);
+  const buf = vol.peekBlock(block) ?? (yield* readTableBlock(vol, block));
+  const inode = new Ext2InodeInCore(ino, vol.blockSize, vol.makeMapping);
+  try {
+    decodeInode(inode, buf.view, offset, vol.info);
+  } catch (error) {
+    throw error instanceof FsError ? withContext(error, { detail: { ino } }) : error;
+  }
+  if (inode.nlink === 0 && (inode.mode === 0 || inode.dtime !== 0)) {
+    throw new FsError('ESTALE', { why: 'the inode is free', detail: { ino } });
+  }
+  return inode;
+}
+
+function put(vol: Volume, inode: Ext2InodeInCore, buf: Buf, offset: number, owner: object | undefined): void {
+  encodeInode(inode, buf.view, offset, vol.info);
+  inode.isDirty = false;
+  inode.isNew = false;
+  inode.ibodyDirty = false;
+  vol.dirtyInodes.delete(inode);
+  vol.markDirty(buf, owner);
+}
+
+/** Encodes one dirty inode into its table; `owner`: whose fsync must write that block. */
+export function* writeInode(vol: Volume, inode: Ext2InodeInCore, owner?: object): Io<void> {
+  const { block, offset } = locate(vol, inode.ino);
+  const buf = vol.peekBlock(block) ?? (yield* vol.readBlock(block));
+  // It may be clean with its block still dirty: encoded earlier, for nobody's fsync.
+  if (inode.isDirty || (owner !== undefined && buf.dirty)) put(vol, inode, buf, offset, owner);
+}
+
+/** Encodes all dirty inodes, in the order of the tables. */
+export function* writeInodes(vol: Volume): Io<void> {
+  if (vol.dirtyInodes.size === 0) return;
+  const list = [...vol.dirtyInodes].sort((a, b) => a.ino - b.ino);
+  for (const inode of list) {
+    if (!inode.isDirty) continue;
+    const { block, offset } = locate(vol, inode.ino);
+    const buf = vol.peekBlock(block) ?? (yield* readTableBlock(vol, block));
+    if (inode.isDirty) put(vol, inode, buf, offset, undefined);
+    if (vol.buffers.overDirty) yield* vol.buffers.balance();
+  }
+}

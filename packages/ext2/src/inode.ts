@@ -1,0 +1,306 @@
+/**
+ * The inode in core and its codec.
+ *
+ * `decodeInode` makes an `Ext2InodeInCore` from a slot of the inode table, `encodeInode` puts it back. What the driver does not
+ * know of a slot stays as it is, unless the inode is new: then the slot is zeroed first.
+ *
+ * I1  `cookie` goes up at every change of the block map; a mapping that was sampled under another value is stale.
+ * I2  A dirty inode is in `Volume.dirtyInodes`.
+ */
+import { corrupt, RwLock, type FsError, type Timespec } from '@iomap/io';
+import type { AddressSpace } from '@iomap/page-cache';
+import { S_IFMT, type FileType, type Inode } from '@iomap/vfs';
+import type { DirState } from './dir-state.js';
+import { ExtentCache } from './extent-cache.js';
+import { Ext2InodeLarge } from './ondisk.js';
+import type { Reservation } from './reservation.js';
+
+export const S_IFIFO = 0o010000;
+export const S_IFCHR = 0o020000;
+export const S_IFDIR = 0o040000;
+export const S_IFBLK = 0o060000;
+export const S_IFREG = 0o100000;
+export const S_IFLNK = 0o120000;
+export const S_IFSOCK = 0o140000;
+
+export const FLAG_SYNC = 0x8;
+export const FLAG_TOPDIR = 0x2_0000;
+export const FLAG_INDEX = 0x1000;
+const FLAG_EXTENTS = 0x8_0000;
+const FLAG_INLINE_DATA = 0x1000_0000;
+
+export const N_BLOCKS = 15;
+export const NDIR_BLOCKS = 12;
+/** The longest target that lives in `i_block`: 59 bytes, since Linux keeps the last byte for a NUL. */
+export const FAST_SYMLINK_MAX = 59;
+
+const TWO32 = 2 ** 32;
+const o = Ext2InodeLarge.offsets;
+
+const TYPES: Readonly<Record<number, FileType>> = {
+  [S_IFIFO]: 'fifo',
+  [S_IFCHR]: 'char',
+  [S_IFDIR]: 'directory',
+  [S_IFBLK]: 'block',
+  [S_IFREG]: 'file',
+  [S_IFLNK]: 'symlink',
+  [S_IFSOCK]: 'socket',
+};
+export const fileTypeOf = (mode: number): FileType => TYPES[mode & S_IFMT] ?? 'unknown';
+
+const ZERO_TIME: Timespec = { sec: 0, nsec: 0 };
+
+export class Ext2InodeInCore implements Inode {
+  readonly ino: number;
+  readonly blockSize: number;
+  generation = 0;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  nlink = 0;
+  size = 0;
+  blocks = 0;
+  rdev = 0;
+  atime: Timespec = ZERO_TIME;
+  mtime: Timespec = ZERO_TIME;
+  ctime: Timespec = ZERO_TIME;
+  btime: Timespec | undefined = undefined;
+  flags = 0;
+  dtime = 0;
+  readonly lock: RwLock;
+  refs = 0;
+
+  /** `i_block`: 12 blocks, and the roots of the three trees; a fast symlink's bytes as words. */
+  readonly block = new Uint32Array(N_BLOCKS);
+  /** The block of extended attributes, 0 = none. */
+  fileAcl = 0;
+  /** Bytes of large fields that are in use; 0 in a 128-byte inode. */
+  extraIsize = 0;
+  /** The attribute area in the inode, when it holds any or may. Undefined: not read (there is none). */
+  ibody: Uint8Array | undefined = undefined;
+  ibodyDirty = false;
+  isDirty = false;
+  /** Not yet on disk: its slot holds someone else's remains. */
+  isNew = false;
+  /** The vfs has let go of this object: nothing of it is written any more. */
+  isGone = false;
+
+  /** Counts the changes of the block map (I1). */
+  cookie = 0;
+  #extents: ExtentCache | undefined = undefined;
+  reservation: Reservation | undefined = undefined;
+  /** Where the last allocation ended: file block and block that would come next. */
+  nextFileBlock = -1;
+  nextBlock = 0;
+  dir: DirState | undefined = undefined;
+  /** The directory that took its newest name, until an fsync has made that durable. */
+  namedIn: Ext2InodeInCore | undefined = undefined;
+  #mapping: AddressSpace | undefined = undefined;
+  readonly #makeMapping: (inode: Ext2InodeInCore) => AddressSpace;
+
+  constructor(ino: number, blockSize: number, makeMapping: (inode: Ext2InodeInCore) => AddressSpace) {
+    this.ino = ino;
+    this.blockSize = blockSize;
+    this.#makeMapping = makeMapping;
+    this.lock = new RwLock(`inode ${ino}`, 'inode');
+  }
+
+  get mapping(): AddressSpace {
+    if (this.#mapping === undefined) {
+      this.#mapping = this.#makeMapping(this);
+      this.#mapping.validityCookie = this.cookie;
+    }
+    return this.#mapping;
+  }
+
+  /** The address space if the file was ever read or written. */
+  get mappingIfAny(): AddressSpace | undefined {
+    return this.#mapping;
+  }
+
+  get extents(): ExtentCache {
+    return (this.#extents ??= new ExtentCache());
+  }
+
+  get extentsIfAny(): ExtentCache | undefined {
+    return this.#extents;
+  }
+
+  /** I1: the block map changed. */
+  mapChanged(): void {
+    this.cookie++;
+    if (this.#mapping !== undefined) this.#mapping.validityCookie = this.cookie;
+  }
+
+  get type(): number {
+    return this.mode & S_IFMT;
+  }
+
+  get isDirectory(): boolean {
+    return (this.mode & S_IFMT) === S_IFDIR;
+  }
+
+  get isFile(): boolean {
+    return (this.mode & S_IFMT) === S_IFREG;
+  }
+
+  /** Does `i_block` hold bytes of a link's target? Linux asks whether the inode owns data blocks; so do we. */
+  isFastSymlink(): boolean {
+    if ((this.mode & S_IFMT) !== S_IFLNK) return false;
+    const xattrBlocks = this.fileAcl === 0 ? 0 : this.blockSize / 512;
+    return this.blocks - xattrBlocks <= 0 && this.size <= FAST_SYMLINK_MAX;
+  }
+
+  /** Has this inode a block map, rather than a device number or a short link? */
+  hasBlockMap(): boolean {
+    const type = this.type;
+    return type === S_IFREG || type === S_IFDIR || (type === S_IFLNK && !this.isFastSymlink());
+  }
+}
+
+// Times ------------------------------------------------------------------------------------------------------------------
+
+/** 34 bits of seconds: the sign-extended low word plus two epoch bits. */
+export const TIME_MIN_SEC = -(2 ** 31);
+export const TIME_MAX_SEC_LARGE = 3 * TWO32 + 2 ** 31 - 1;
+export const TIME_MAX_SEC_SMALL = 2 ** 31 - 1;
+
+function decodeTime(data: DataView, at: number, extraAt: number): Timespec {
+  const low = data.getInt32(at, true);
+  if (extraAt < 0) return { sec: low, nsec: 0 };
+  const extra = data.getUint32(extraAt, true);
+  const nsec = extra >>> 2;
+  return { sec: low + (extra & 3) * TWO32, nsec: nsec > 999_999_999 ? 0 : nsec };
+}
+
+function encodeTime(data: DataView, at: number, extraAt: number, time: Timespec): void {
+  if (extraAt < 0) {
+    data.setInt32(at, Math.max(TIME_MIN_SEC, Math.min(TIME_MAX_SEC_SMALL, time.sec)), true);
+    return;
+  }
+  const sec = Math.max(TIME_MIN_SEC, Math.min(TIME_MAX_SEC_LARGE, time.sec));
+  const low = sec | 0; // the low word as stored, sign and all
+  data.setInt32(at, low, true);
+  data.setUint32(extraAt, time.nsec * 4 + ((sec - low) / TWO32), true);
+}
+
+/** Offset of a large field when `extraIsize` covers it, else -1. */
+const large = (base: number, offset: number, length: number, extraIsize: number): number =>
+  offset + length <= 128 + extraIsize ? base + offset : -1;
+
+// Codec ------------------------------------------------------------------------------------------------------------------
+
+/** What the codec must know of the filesystem. */
+export interface InodeShape {
+  readonly inodeSize: number;
+}
+
+/**
+ * Fills `inode` from its slot.
+ * @param data a view of the inode-table block; the slot starts at `at`
+ * @throws FsError EUCLEAN for fields that cannot be
+ */
+export function decodeInode(inode: Ext2InodeInCore, data: DataView, at: number, shape: InodeShape): void {
+  inode.mode = data.getUint16(at + o.i_mode, true);
+  inode.uid = data.getUint16(at + o.i_uid, true) + data.getUint16(at + o.l_i_uid_high, true) * 0x1_0000;
+  inode.gid = data.getUint16(at + o.i_gid, true) + data.getUint16(at + o.l_i_gid_high, true) * 0x1_0000;
+  inode.nlink = data.getUint16(at + o.i_links_count, true);
+  inode.blocks = data.getUint32(at + o.i_blocks, true);
+  inode.flags = data.getUint32(at + o.i_flags, true);
+  inode.dtime = data.getUint32(at + o.i_dtime, true);
+  inode.generation = data.getUint32(at + o.i_generation, true);
+  inode.fileAcl = data.getUint32(at + o.i_file_acl, true);
+  const high = data.getUint32(at + o.i_size_high, true);
+  inode.size = data.getUint32(at + o.i_size, true);
+  if (inode.isFile) {
+    if (high > 0x1f_ffff) throw bad(inode, 'i_size_high', 'file size beyond 2^53');
+    inode.size += high * TWO32;
+  }
+  if ((inode.flags & (FLAG_EXTENTS | FLAG_INLINE_DATA)) !== 0 && inode.hasBlockMap()) {
+    throw bad(inode, 'i_flags', 'extents or inline data in a filesystem without them');
+  }
+  for (let i = 0; i < N_BLOCKS; i++) inode.block[i] = data.getUint32(at + o.i_block + i * 4, true);
+  const type = inode.type;
+  if (type === S_IFCHR || type === S_IFBLK) inode.rdev = decodeDev(inode.block);
+  decodeExtra(inode, data, at, shape);
+}
+
+function decodeExtra(inode: Ext2InodeInCore, data: DataView, at: number, shape: InodeShape): void {
+  let extra = 0;
+  const room = shape.inodeSize - 128;
+  if (room > 0) {
+    extra = data.getUint16(at + o.i_extra_isize, true);
+    if (extra > room || extra % 4 !== 0) throw bad(inode, 'i_extra_isize', 'larger than the inode or not aligned');
+    if (room - extra > 4 && extra > 0) {
+      const start = data.byteOffset + at + 128 + extra;
+      inode.ibody = new Uint8Array(data.buffer, start, room - extra).slice();
+    }
+  }
+  inode.extraIsize = extra;
+  inode.atime = decodeTime(data, at + o.i_atime, large(at, o.i_atime_extra, 4, extra));
+  inode.mtime = decodeTime(data, at + o.i_mtime, large(at, o.i_mtime_extra, 4, extra));
+  inode.ctime = decodeTime(data, at + o.i_ctime, large(at, o.i_ctime_extra, 4, extra));
+  const crtime = large(at, o.i_crtime, 4, extra);
+  inode.btime = crtime < 0 ? undefined : decodeTime(data, crtime, large(at, o.i_crtime_extra, 4, extra));
+}
+
+/** Puts `inode` into its slot. */
+export function encodeInode(inode: Ext2InodeInCore, data: DataView, at: number, shape: InodeShape): void {
+  if (inode.isNew) {
+    new Uint8Array(data.buffer, data.byteOffset + at, shape.inodeSize).fill(0);
+    if (shape.inodeSize > 128) data.setUint16(at + o.i_extra_isize, inode.extraIsize, true);
+  }
+  data.setUint16(at + o.i_mode, inode.mode, true);
+  data.setUint16(at + o.i_uid, inode.uid % 0x1_0000, true);
+  data.setUint16(at + o.l_i_uid_high, Math.floor(inode.uid / 0x1_0000), true);
+  data.setUint16(at + o.i_gid, inode.gid % 0x1_0000, true);
+  data.setUint16(at + o.l_i_gid_high, Math.floor(inode.gid / 0x1_0000), true);
+  data.setUint16(at + o.i_links_count, inode.nlink, true);
+  data.setUint32(at + o.i_size, inode.size % TWO32, true);
+  if (inode.isFile) data.setUint32(at + o.i_size_high, Math.floor(inode.size / TWO32), true);
+  data.setUint32(at + o.i_blocks, inode.blocks, true);
+  data.setUint32(at + o.i_flags, inode.flags, true);
+  data.setUint32(at + o.i_dtime, inode.dtime, true);
+  data.setUint32(at + o.i_generation, inode.generation, true);
+  data.setUint32(at + o.i_file_acl, inode.fileAcl, true);
+  const { block } = inode;
+  for (let i = 0; i < N_BLOCKS; i++) data.setUint32(at + o.i_block + i * 4, block[i] ?? 0, true);
+  const extra = inode.extraIsize;
+  encodeTime(data, at + o.i_atime, large(at, o.i_atime_extra, 4, extra), inode.atime);
+  encodeTime(data, at + o.i_mtime, large(at, o.i_mtime_extra, 4, extra), inode.mtime);
+  encodeTime(data, at + o.i_ctime, large(at, o.i_ctime_extra, 4, extra), inode.ctime);
+  const crtime = large(at, o.i_crtime, 4, extra);
+  if (inode.btime !== undefined && crtime >= 0) {
+    encodeTime(data, crtime, large(at, o.i_crtime_extra, 4, extra), inode.btime);
+  }
+  if (inode.ibody !== undefined && (inode.ibodyDirty || inode.isNew)) {
+    new Uint8Array(data.buffer, data.byteOffset + at + 128 + extra, inode.ibody.length).set(inode.ibody);
+  }
+}
+
+// Device numbers ---------------------------------------------------------------------------------------------------------
+
+/** `i_block[0]` holds the old 8:8 form, `i_block[1]` the 12:20 form that makedev(3) has too. */
+function decodeDev(block: Uint32Array): number {
+  const old = block[0] ?? 0;
+  if (old === 0) return block[1] ?? 0;
+  return old & 0xffff;
+}
+
+/** Stores a device number as Linux does: the old form whenever it fits. */
+export function encodeDev(block: Uint32Array, rdev: number): void {
+  const major = (rdev >>> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xf_ff00);
+  if (major < 256 && minor < 256) {
+    block[0] = (major << 8) | minor;
+    block[1] = 0;
+  } else {
+    block[0] = 0;
+    block[1] = rdev >>> 0;
+    block[2] = 0;
+  }
+}
+
+function bad(inode: Ext2InodeInCore, field: string, why: string): FsError {
+  return corrupt(why, { ino: inode.ino, field });
+}
