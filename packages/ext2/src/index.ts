@@ -1,3 +1,5 @@
+export { check, type CheckOptions, type CheckPass, type CheckReport } from './check.js';
+export type { Finding, FindingPlace, FindingStructure, Severity } from './check/report.js';
 export { mkfs, type MkfsResult } from './mkfs.js';
 export { mkfsOptions, type MkfsOptions } from './mkfs-options.js';
 export { Ext2FileSystem } from './fs.js';
