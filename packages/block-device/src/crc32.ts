@@ -1,8 +1,8 @@
 /** CRC-32 (reflected 0xEDB88320, as in zip and GPT). */
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   let c = n;
-  for (let k = 0; k < 8; k++) c = c % 2 === 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c >>> 0;
+  for (let k = 0; k < 8; k++) c = (c & 1) === 1 ? (0xedb88320 ^ (c >>> 1)) >>> 0 : c >>> 1;
+  return c;
 });
 
 /** The CRC of `bytes`, 0 … 2**32 - 1. */

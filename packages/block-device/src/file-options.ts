@@ -1,7 +1,7 @@
 /** The options of every device over a file, and what follows from them before the file is open. */
 import { FsError, fsCodeOf } from '@iomap/io';
 import { z } from 'zod';
-import { checkSize, parseOptions, sectorSizeOption, sizeBytesOption } from './options.js';
+import { checkSize, knownSectorSize, parseOptions, sizeBytesOption } from './options.js';
 
 export const fileDeviceOptions = z
   .strictObject({
@@ -17,7 +17,7 @@ export const fileDeviceOptions = z
      */
     sizeBytes: sizeBytesOption.optional(),
     /** A block device's own logical sector size wins over the default, not over a given value. */
-    sectorSize: sectorSizeOption.optional(),
+    sectorSize: knownSectorSize.optional(),
     /** With `create`: the file must not exist (EEXIST). On a Linux block device: nobody may have mounted it (EBUSY). */
     exclusive: z.boolean().default(false),
   })

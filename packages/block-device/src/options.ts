@@ -2,8 +2,10 @@
 import { FsError } from '@iomap/io';
 import { z } from 'zod';
 
-/** The logical sector sizes that partition tables and filesystems know. Bytes, default 512. */
-export const sectorSizeOption = z.literal([512, 1024, 2048, 4096]).default(512);
+/** The logical sector sizes that partition tables and filesystems know. Bytes. */
+export const knownSectorSize = z.literal([512, 1024, 2048, 4096]);
+/** The same, 512 where nothing is said. */
+export const sectorSizeOption = knownSectorSize.default(512);
 
 /** A device's size in bytes. */
 export const sizeBytesOption = z.int().nonnegative();

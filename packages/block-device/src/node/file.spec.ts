@@ -1,4 +1,5 @@
 /** The file devices on real files: sizes, holes, options, host errors. */
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -141,5 +142,36 @@ describe('openAsyncFileDevice', () => {
     device.close();
     expect(await Promise.all(answers)).toEqual(new Array(4).fill({ ok: true }));
     expect(fs.readFileSync(file())[3 * 4096]).toBe(4);
+  });
+});
+
+describe('a real block device', () => {
+  const losetup = (...args: string[]): string | undefined => {
+    const run = spawnSync('losetup', args, { encoding: 'utf8' });
+    return run.status === 0 ? run.stdout.trim() : undefined;
+  };
+  const root = process.getuid?.() === 0;
+
+  (root ? it : it.skip).each([512, 4096])('has the size and the sectors of the disk: losetup, %i', (sectorSize) => {
+    fs.writeFileSync(file(), new Uint8Array(3 * MIB));
+    const node = losetup('--find', '--show', '--sector-size', `${sectorSize}`, file());
+    if (node === undefined) {
+      // A container without loop devices, not a failure of ours; CI has them.
+      expect(process.env['CI']).not.toBe('true');
+      return;
+    }
+    try {
+      const device = openFileDevice(node, { exclusive: true });
+      expect([device.sizeBytes, device.sectorSize]).toEqual([3 * MIB, sectorSize]);
+      runSync(submitBio(device, write(2 * MIB, new Uint8Array(4096).fill(3))));
+      runSync(submitBio(device, zero(2 * MIB, 4096)));
+      runSync(submitBio(device, write(MIB, new Uint8Array(4096).fill(4), { fua: true })));
+      expect(() => device.resize(MIB)).toThrow(expect.objectContaining({ code: 'ENOTSUP' }));
+      device.close();
+      const bytes = fs.readFileSync(file());
+      expect([bytes[MIB], bytes[2 * MIB]]).toEqual([4, 0]);
+    } finally {
+      losetup('--detach', node);
+    }
   });
 });
