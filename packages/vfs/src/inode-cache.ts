@@ -4,7 +4,7 @@
  * - `peek` = no wait, no reference; `get` = read if need be, with a reference; `put` gives the reference back.
  * - `put` is plain, so that `finally` may call it. An inode whose last reference goes while it has no link left is queued,
  *   and the next `reap` (every operation that drops links or closes files ends with one) frees it.
- * - Bounded by `max`, beyond which unused inodes leave in second-chance order; inodes in use may exceed it.
+ * - Bounded by `max`, beyond which unused inodes leave in the order of a clock (second chance); inodes in use may exceed it.
  *
  * Invariants
  * - I1 a number is in `#map` or in `#busy` (being read or evicted), never in both: whoever asks for a busy one waits.
@@ -24,6 +24,7 @@ export class InodeCache {
   readonly #map = new Map<number, Inode>();
   readonly #busy = new Map<number, WaitQueue>();
   #orphans: Inode[] = [];
+  #hand: IterableIterator<Inode> = this.#map.values();
 
   constructor(fs: FileSystem, dentries: DentryCache, max: number) {
     this.#fs = fs;
@@ -103,22 +104,16 @@ export class InodeCache {
     if (this.#map.size > this.max) yield* this.shrink();
   }
 
-  /** Lets a few unused inodes go, oldest first. An inode whose write-back fails stays, for `sync` to report. */
+  /** Lets a few unused inodes go (clock). An inode whose write-back fails stays, for `sync` to report. */
   *shrink(): Io<void> {
-    let left = SCAN;
     const dirty: Inode[] = [];
-    for (const [ino, inode] of this.#map) {
-      if (left-- === 0 || this.#map.size - dirty.length <= this.max) break;
+    for (let left = SCAN; left > 0 && this.#map.size - dirty.length > this.max; left--) {
+      const inode = this.#turn();
+      if (inode === undefined) break;
       const state = stateOf(inode);
-      if (inode.refs > 0 || state.used) {
-        state.used = false;
-        this.#map.delete(ino);
-        this.#map.set(ino, inode);
-      } else if (inode.nlink > 0 && this.#fs.isEvictable(inode)) {
-        this.#forget(inode);
-      } else {
-        dirty.push(inode);
-      }
+      if (inode.refs > 0 || state.used) state.used = false;
+      else if (inode.nlink > 0 && this.#fs.isEvictable(inode)) this.#forget(inode);
+      else if (!dirty.includes(inode)) dirty.push(inode);
     }
     for (const inode of dirty) {
       if (inode.refs > 0 || this.#map.get(inode.ino) !== inode) continue;
@@ -128,6 +123,15 @@ export class InodeCache {
         if (!(error instanceof FsError)) throw error;
       }
     }
+  }
+
+  /** The next inode under the clock's hand. The hand is one iterator, since a new one would step over all that was deleted. */
+  #turn(): Inode | undefined {
+    const next = this.#hand.next();
+    if (next.done !== true) return next.value;
+    this.#hand = this.#map.values();
+    const first = this.#hand.next();
+    return first.done === true ? undefined : first.value;
   }
 
   /**

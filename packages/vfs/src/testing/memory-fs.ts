@@ -308,10 +308,14 @@ class MemFs implements FileSystem<MemInode>, MemoryFs {
 
   *read(inode: MemInode, pos: number, bytes: Uint8Array): Io<number> {
     yield* this.#pause();
-    return this.peekRead(inode, pos, bytes);
+    return this.#read(inode, pos, bytes);
   }
 
   peekRead(inode: MemInode, pos: number, bytes: Uint8Array): number {
+    return this.#read(inode, pos, bytes);
+  }
+
+  #read(inode: MemInode, pos: number, bytes: Uint8Array): number {
     const length = Math.max(0, Math.min(bytes.length, inode.size - pos));
     for (let done = 0; done < length; ) {
       const at = (pos + done) % PAGE;
@@ -326,10 +330,14 @@ class MemFs implements FileSystem<MemInode>, MemoryFs {
 
   *write(inode: MemInode, pos: number, bytes: Uint8Array): Io<number> {
     yield* this.#pause();
-    return this.peekWrite(inode, pos, bytes);
+    return this.#write(inode, pos, bytes);
   }
 
   peekWrite(inode: MemInode, pos: number, bytes: Uint8Array): number {
+    return this.#write(inode, pos, bytes);
+  }
+
+  #write(inode: MemInode, pos: number, bytes: Uint8Array): number {
     if (!inode.lock.writeLocked) throw new Error('write without the lock');
     let done = 0;
     while (done < bytes.length) {
