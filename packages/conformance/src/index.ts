@@ -49,6 +49,7 @@ export {
   linkGroups,
   showName,
   toName,
+  without,
   type DiffOptions,
   type Tree,
   type TreeNode,

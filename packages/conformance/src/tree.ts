@@ -203,3 +203,14 @@ export function linkGroups(ids: ReadonlyMap<Name, number | string>): Map<Name, N
   for (const [path, id] of ids) if (several.has(id)) groups.set(path, first.get(id) ?? path);
   return groups;
 }
+
+/** The tree without these directories of the root (lost+found, say), which no longer count in the root's links either. */
+export function without(tree: Tree, names: readonly Name[] = ['lost+found']): Tree {
+  const kept = new Map(tree);
+  for (const name of names) {
+    const root = kept.get('');
+    if (kept.get(name)?.type === 'directory' && root !== undefined) kept.set('', { ...root, nlink: root.nlink - 1 });
+    for (const path of tree.keys()) if (path === name || path.startsWith(`${name}/`)) kept.delete(path);
+  }
+  return kept;
+}

@@ -1,0 +1,142 @@
+/** ext2 as the conformance suites see it. */
+import {
+  findOracle,
+  imageDevice,
+  imageHost,
+  makeSampleTree,
+  Model,
+  oracle,
+  PROFILES,
+
+  removeScratch,
+  runWorkload,
+  scratchDir,
+  type CheckSummary,
+  type DriverUnderTest,
+  type FormatOptions,
+  type HostileBase,
+  type Profile,
+} from '@iomap/conformance';
+import { fixedEnv, runSync, submitBio, type Io } from '@iomap/io';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { check } from '../src/check.js';
+import { mkfs, mount, type MkfsOptions } from '../src/index.js';
+import { ext2Structures } from './structures.js';
+
+/** `^name` switches a feature off, as mke2fs has it. */
+function mkfsFeatures(names: readonly string[]): MkfsOptions['features'] {
+  return Object.fromEntries(names.map((name) => (name.startsWith('^') ? [name.slice(1), false] : [name, true])));
+}
+
+function mkfsOptions(options: FormatOptions): MkfsOptions {
+  const { blockSize, inodeSize, inodes, features, label, uuid } = options;
+  const revision0 = features?.includes('revision0') === true;
+  return {
+    ...(blockSize === undefined ? {} : { blockSize }),
+    ...(inodeSize === undefined ? {} : { inodeSize }),
+    ...(inodes === undefined ? {} : { inodes }),
+    ...(label === undefined ? {} : { label }),
+    ...(uuid === undefined ? {} : { uuid }),
+    ...(revision0 ? { revision: 0 } : {}),
+    ...(features === undefined || revision0 ? {} : { features: mkfsFeatures(features) }),
+  };
+}
+
+export const ext2: DriverUnderTest = {
+  name: 'ext2',
+  kernelType: 'ext2',
+  fsck: 'e2fsck',
+  mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
+  mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
+    mount(device, {
+      env,
+      ...(readOnly === undefined ? {} : { readOnly }),
+      ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
+      ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
+    }),
+  *check(device): Io<CheckSummary> {
+    const report = yield* check(device);
+    return {
+      clean: report.clean,
+      findings: report.findings
+        .filter((one) => one.severity === 'error')
+        .map((one) => `${one.code} ${one.message} ${JSON.stringify({ ino: one.ino, block: one.block, group: one.group })}`),
+    };
+  },
+  *structures(device) {
+    const bytes = new Uint8Array(device.sizeBytes);
+    yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length });
+    return ext2Structures(bytes);
+  },
+};
+
+/** An empty image by mke2fs. */
+export function mke2fs(path: string, size: string, args: readonly string[], from?: string): void {
+  const folder = from === undefined ? [] : ['-d', from];
+  const fixed = ['-U', '12345678-1234-1234-1234-123456789abc', '-E', 'hash_seed=12345678-1234-1234-1234-123456789abc'];
+  oracle('mke2fs').run(['-q', '-F', '-t', 'ext2', ...fixed, ...args, ...folder, path, size], {
+    expect: [0],
+    env: { E2FSPROGS_FAKE_TIME: '1700000000' },
+  });
+}
+
+/** Few and small files, for images of half a MiB. */
+const SMALL: Profile = {
+  ...PROFILES.mixed,
+  name: 'small',
+  filesTarget: 40,
+  dirsTarget: 10,
+  bytesTarget: 150_000,
+  writeMax: 6000,
+  fileMax: 40_000,
+  sparseMax: 2 ** 26,
+  depthMax: 4,
+  full: true,
+};
+
+/** A small image that our own driver made and filled. */
+function ourBase(name: string, sizeBytes: number, format: Omit<FormatOptions, 'env'>, seed: number): HostileBase {
+  const host = imageHost({ driver: ext2, sizeBytes, format });
+  runSync(runWorkload({ host, model: new Model({ full: true }), profile: SMALL, seed, ops: 400, checkEvery: 400 }));
+  const bytes = host.bytes.slice();
+  return { name, bytes, blockSize: format.blockSize ?? 1024, structures: ext2Structures(bytes) };
+}
+
+/** A small image that mke2fs filled from a folder. */
+function toolBase(name: string, size: string, args: readonly string[], blockSize: number): HostileBase {
+  const dir = scratchDir('iomap-base');
+  try {
+    const source = join(dir, 'source');
+    mkdirSync(source);
+    makeSampleTree(source, { namesInOneDirectory: 30, depth: 5, files: 42, sizeMax: 20_000, xattrs: 2 });
+    const image = join(dir, 'image');
+    mke2fs(image, size, args, source);
+    const bytes = new Uint8Array(readFileSync(image));
+    return { name, bytes, blockSize, structures: ext2Structures(bytes) };
+  } finally {
+    removeScratch(dir);
+  }
+}
+
+/** The sound images that hostile ones are made from. */
+export function hostileBases(): HostileBase[] {
+  const bases = [
+    ourBase('1k-256', 640 * 1024, { blockSize: 1024, inodeSize: 256, inodes: 128 }, 1),
+    ourBase('1k-128', 512 * 1024, { blockSize: 1024, inodeSize: 128, inodes: 128 }, 2),
+    ourBase('4k-256', 1024 * 1024, { blockSize: 4096, inodeSize: 256, inodes: 128 }, 3),
+  ];
+  if (findOracle('mke2fs') !== undefined) {
+    bases.push(toolBase('mke2fs-1k', '1300K', ['-b', '1024', '-N', '200', '-O', 'dir_index,filetype,sparse_super'], 1024));
+    bases.push(toolBase('mke2fs-groups', '1500K', ['-b', '1024', '-N', '320', '-g', '512', '-O', 'filetype'], 1024));
+  }
+  return bases;
+}
+
+/** An empty image's bytes, made by our mkfs. */
+export function emptyImage(sizeBytes: number, format: Omit<FormatOptions, 'env'> = {}): Uint8Array {
+  const bytes = new Uint8Array(sizeBytes);
+  runSync(ext2.mkfs(imageDevice(bytes), { env: fixedEnv({ start: { sec: 1_700_000_000, nsec: 0 } }), ...format }));
+  return bytes;
+}
+

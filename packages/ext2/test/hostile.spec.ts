@@ -1,0 +1,45 @@
+import { findOracle, mutateImage, runHostile } from '@iomap/conformance';
+import { ext2, hostileBases } from './driver.js';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+describe('hostile images', () => {
+  const bases = hostileBases();
+
+  it('finds the structures of sound images', () => {
+    for (const base of bases) {
+      const kinds = new Set(base.structures.map((place) => place.kind));
+      for (const kind of ['superblock', 'group-desc', 'inode', 'root-inode', 'dirent', 'indirect']) {
+        expect({ base: base.name, kinds: [...kinds] }).toEqual({ base: base.name, kinds: expect.arrayContaining([kind]) });
+      }
+    }
+  });
+
+  it('makes the same mutant from the same seed', () => {
+    const base = bases[0];
+    if (base === undefined) throw new Error('no base');
+    const make = (): Uint8Array => {
+      const bytes = base.bytes.slice();
+      mutateImage(bytes, seed, base);
+      return bytes;
+    };
+    expect(Buffer.compare(make(), make())).toBe(0);
+    expect(Buffer.compare(make(), base.bytes)).not.toBe(0);
+  });
+
+  it('says of sound images that they are clean', () => {
+    const report = runHostile({ driver: ext2, bases, seed, count: bases.length, kinds: [], judgeEvery: 0, writeEvery: 1 });
+    expect(report.failures).toEqual([]);
+    expect(report.outcomes['check ok']).toBe(bases.length);
+  });
+
+  it('end in a result or an FsError, and our check finds what e2fsck finds', () => {
+    const judgeEvery = findOracle('e2fsck') === undefined ? 0 : 10;
+    const report = runHostile({ driver: ext2, bases, seed, count: 1500, judgeEvery });
+    const { judged, damaged, found, agreed } = report;
+    console.info(`seed ${seed}: ${judged} judged, ${damaged} damaged, ${found} found, ${agreed} agreed; slowest ${Math.round(report.slowestMs)} ms`);
+    expect(report.failures.map((one) => `${one.seed} ${one.stage} ${one.what} ${one.changes.join('; ')}`)).toEqual([]);
+    // The 95 % of the soak run, with room for a sample of 150.
+    if (judged > 0) expect(found / damaged).toBeGreaterThan(0.88);
+  });
+});
