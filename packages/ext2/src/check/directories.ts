@@ -85,6 +85,7 @@ export class DirectoryPass {
     const error = (code: string, message: string): void => findings.error('directory', code, message, { ino: dir.ino });
     const child = data.getUint32(at, true);
     const right = nameLength === index + 1 && bytes[at + HEAD] === DOT && (index === 0 || bytes[at + HEAD + 1] === DOT);
+    if (right && bytes[at + HEAD + index + 1] !== 0) error('dots-padding', `the name of entry ${index} does not end with a NUL`);
     if (!right || child === 0) error('no-dots', `entry ${index} is not '${index === 0 ? '.' : '..'}'`);
     if (child === 0) return;
     if (child > geometry.inodesCount) return error('entry-inode', `'${index === 0 ? '.' : '..'}' is inode ${child}`);
@@ -133,7 +134,9 @@ export class DirectoryPass {
     const stored = data.getUint8(at + 7);
     const type = this.#state.kindOf(child) & KIND_TYPE;
     const right = geometry.filetype ? stored === type || this.#state.kindOf(child) === 0 : stored === 0;
-    if (!right) findings.error('directory', 'entry-type', `the entry of inode ${child} has file type ${stored}`, { ino: dir.ino });
+    if (!right && stored === 0) {
+      findings.warning('directory', 'entry-type-unknown', `the entry of inode ${child} has no file type`, { ino: dir.ino });
+    } else if (!right) findings.error('directory', 'entry-type', `the entry of inode ${child} has file type ${stored}`, { ino: dir.ino });
   }
 
   /** Second reading of a directory in which names may be doubled. */

@@ -1,9 +1,9 @@
 /** Pass 0: the superblock's lesser fields, the group descriptors, the resize inode's tree. */
-import type { Io } from '@iomap/io';
+import { isPowerOfTwo, type Io } from '@iomap/io';
 
 import { gdtBlock, groupBlocks, groupFirstBlock } from '../geometry.js';
 import { backupGroups } from '../mkfs-image.js';
-import { COMPAT, DIND_BLOCK, Ext2GroupDesc, Ext2Inode, JOURNAL_INO, RESIZE_INO, STATE_ERROR, STATE_VALID } from '../ondisk.js';
+import { COMPAT, DIND_BLOCK, Ext2GroupDesc, Ext2Inode, IFMT, IFREG, JOURNAL_INO, RESIZE_INO, STATE_ERROR, STATE_VALID } from '../ondisk.js';
 import type { CheckState } from './state.js';
 
 const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
@@ -14,20 +14,37 @@ export function checkSuper(state: CheckState): void {
   const bad = (code: string, message: string): void => findings.error('superblock', code, message);
   if (view.s_r_blocks_count > geometry.blocksCount / 2) bad('reserved-blocks', 'more than half of the blocks are reserved');
   if (isZero(view.s_uuid)) bad('uuid-zero', 'the uuid is zero');
-  if ((view.s_state & STATE_ERROR) !== 0) bad('state-error', 'the superblock says that the filesystem has errors');
-  else if ((view.s_state & STATE_VALID) === 0) findings.warning('superblock', 'not-clean', 'it was not unmounted cleanly');
-  if (geometry.revision > 0 && geometry.inodeSize > 128) {
+  if ((view.s_state & STATE_ERROR) !== 0) {
+    findings.warning('superblock', 'state-error', 'the superblock says that the filesystem has errors');
+  } else if ((view.s_state & STATE_VALID) === 0) {
+    findings.warning('superblock', 'not-clean', 'it was not unmounted cleanly');
+  }
+  if (geometry.revision === 0) return;
+  if (geometry.inodeSize > 128) {
     const room = geometry.inodeSize - 128;
     const { s_min_extra_isize: least, s_want_extra_isize: want } = view;
     if (least > room || least % 4 !== 0 || want > room || want % 4 !== 0) {
-      bad('extra-isize', `extra inode sizes ${least} and ${want} in inodes of ${geometry.inodeSize}`);
+      const message = `extra inode sizes ${least} and ${want} in inodes of ${geometry.inodeSize}`;
+      findings.warning('superblock', 'extra-isize', message);
     }
   }
-  const hasJournal = (geometry.compat & COMPAT.has_journal) !== 0;
-  if (!hasJournal && geometry.revision > 0 && view.s_journal_inum !== 0) bad('journal-unexpected', 'a journal inode without has_journal');
-  if (hasJournal && view.s_journal_inum !== JOURNAL_INO && view.s_journal_dev === 0) {
-    bad('journal-inode', `the journal is inode ${view.s_journal_inum}`);
+  if ((geometry.compat & COMPAT.resize_inode) === 0 && view.s_reserved_gdt_blocks !== 0) {
+    bad('reserved-gdt', 'reserved descriptor blocks without resize_inode');
   }
+  const descOk = view.s_desc_size === 0 || (isPowerOfTwo(view.s_desc_size) && view.s_desc_size <= 1024);
+  if (!descOk) bad('desc-size', `descriptors of ${view.s_desc_size} bytes`);
+  if (view.s_log_groups_per_flex > 31) bad('flex-groups', `2^${view.s_log_groups_per_flex} groups in a flex group`);
+  checkJournalFields(state);
+}
+
+function checkJournalFields({ superView: view, geometry, findings }: CheckState): void {
+  const bad = (code: string, message: string): void => findings.error('superblock', code, message);
+  if ((geometry.compat & COMPAT.has_journal) !== 0) {
+    if (view.s_journal_inum !== JOURNAL_INO) bad('journal-inode', `the journal is inode ${view.s_journal_inum}`);
+    return;
+  }
+  if (view.s_journal_inum !== 0) bad('journal-unexpected', 'a journal inode without has_journal');
+  if (view.s_journal_dev !== 0 || !isZero(view.s_journal_uuid)) bad('journal-unexpected', 'an external journal without has_journal');
 }
 
 /** Reads all group descriptors into the state's columns and checks their places. */
@@ -48,6 +65,9 @@ export function* readGroupDescs(state: CheckState): Io<void> {
       groups.freeInodes[group] = view.bg_free_inodes_count;
       groups.usedDirs[group] = view.bg_used_dirs_count;
       groups.sane[group] = checkPlaces(state, group) ? 1 : 0;
+      if (view.bg_flags % 4 !== 0) {
+        findings.error('group-descriptor', 'group-flags', 'marked uninitialised without the feature', { group });
+      }
       if (view.bg_free_blocks_count > groupBlocks(geometry, group)) {
         findings.error('group-descriptor', 'group-free-blocks', 'more free blocks than blocks', { group });
       }
@@ -93,12 +113,13 @@ export function* checkResizeInode(state: CheckState): Io<void> {
   yield* state.readBlocks((groups.inodeTable[0] ?? 0) + Math.floor(at / blockSize), bytes);
   const inode = Ext2Inode.at(bytes, at % blockSize);
   const bad = (why: string): void => findings.error('inode', 'resize-inode', `resize inode: ${why}`, { ino: RESIZE_INO });
+  if (inode.i_size_high > 0 || inode.i_size >= 2 ** 31) state.largeFiles++;
   const pointers = inode.i_block.toArray();
   const blocks = inode.i_blocks;
   const dind = pointers[DIND_BLOCK] ?? 0;
-  if (inode.i_mode !== 0o100600 || inode.i_links_count !== 1) {
+  if ((inode.i_mode & IFMT) !== IFREG || inode.i_links_count === 0) {
     // With nothing reserved, mke2fs makes no resize inode at all.
-    if (reservedGdtBlocks > 0 || inode.i_links_count !== 0 || inode.i_mode !== 0) bad('not a regular file of one link');
+    if (reservedGdtBlocks > 0 || inode.i_links_count !== 0 || inode.i_mode !== 0) bad('not a regular file');
     return;
   }
   if (pointers.some((block, slot) => slot !== DIND_BLOCK && block !== 0)) return bad('has other blocks than a double-indirect one');

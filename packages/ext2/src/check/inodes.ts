@@ -7,7 +7,7 @@
 import type { Io } from '@iomap/io';
 
 import {
-  APPEND_FL, BAD_INO, COMPAT, EXTENTS_FL, Ext2InodeLarge, fileTypeOfMode, FT_BLKDEV, FT_CHRDEV, FT_DIR, FT_REG_FILE,
+  APPEND_FL, BAD_INO, COMPAT, EXTENTS_FL, Ext2InodeLarge, fileTypeOfMode, FT_DIR, FT_REG_FILE,
   FT_SYMLINK, FT_UNKNOWN, IMMUTABLE_FL, INDEX_FL, INLINE_DATA_FL, RESIZE_INO, RO_COMPAT, ROOT_INO, SLOW_SYMLINK_BYTES,
 } from '../ondisk.js';
 import { BlockMapWalker, type BlockWalk } from './block-map.js';
@@ -99,14 +99,18 @@ export class InodePass {
     const { ino, data, at, type, mode } = inode;
     const { stats, geometry, findings } = this.#state;
     if (ino < geometry.firstIno && ino !== ROOT_INO) {
-      if (ino === RESIZE_INO && (geometry.compat & COMPAT.resize_inode) !== 0) return false;
+      if (ino === RESIZE_INO && (geometry.compat & COMPAT.resize_inode) !== 0) {
+        this.#checkFields(inode); // its blocks are groups.ts's
+        return false;
+      }
       if (mode !== 0 && type !== FT_REG_FILE && ino !== BAD_INO) findings.error('inode', 'reserved-mode', `a reserved inode has mode ${mode.toString(8)}`, { ino });
     } else {
       stats.inodesUsed++;
       if (data.getUint32(at + o.i_dtime, true) !== 0) findings.error('inode', 'dtime-in-use', 'in use, but has a deletion time', { ino });
       if (ino === ROOT_INO && type !== FT_DIR) findings.error('inode', 'root-not-directory', 'the root inode is not a directory', { ino });
     }
-    let bad = this.#checkFields(inode);
+    let bad = false;
+    this.#checkFields(inode);
     const xattrBlocks = yield* this.#checkXattrs(inode);
     const mapped = yield* this.#checkContent(inode, xattrBlocks);
     if (mapped.bad) {
@@ -119,7 +123,7 @@ export class InodePass {
     return bad;
   }
 
-  #checkFields({ ino, data, at, type, mode }: InodeAt): boolean {
+  #checkFields({ ino, data, at, type }: InodeAt): void {
     const { findings, geometry } = this.#state;
     const error = (code: string, message: string): void => findings.error('inode', code, message, { ino });
     const flags = data.getUint32(at + o.i_flags, true);
@@ -127,15 +131,13 @@ export class InodePass {
       error('index-flag', 'has the index flag');
     }
     if ((flags & (EXTENTS_FL | INLINE_DATA_FL)) !== 0) error('foreign-flag', 'has extents or inline data, without the feature');
-    if ((flags & (ENCRYPT_FL | VERITY_FL | CASEFOLD_FL)) !== 0) {
-      if ((flags & (CASEFOLD_FL | VERITY_FL)) !== 0 || mode !== 0) error('foreign-flag', 'is encrypted, verity or casefolded, without the feature');
-    }
+    if ((flags & (VERITY_FL | CASEFOLD_FL)) !== 0) error('foreign-flag', 'has verity or casefold, without the feature');
+    if ((flags & ENCRYPT_FL) !== 0) findings.warning('inode', 'encrypt-flag', 'is marked as encrypted', { ino });
     const high = data.getUint32(at + o.i_size_high, true);
     if (type === FT_DIR && high !== 0) error('dir-size-high', 'a directory of over 4 GiB');
     if (data.getUint32(at + o.i_faddr, true) !== 0) error('faddr', 'has a fragment address');
     if (data.getUint16(at + o.l_i_blocks_hi, true) !== 0) error('blocks-high', 'i_blocks is over 32 bits');
     if (data.getUint16(at + o.l_i_file_acl_high, true) !== 0) error('file-acl-high', 'the attribute block is over 32 bits');
-    return false;
   }
 
   /** Blocks that the attributes take (0 or 1). */
@@ -222,7 +224,6 @@ export class InodePass {
     const flags = data.getUint32(at + o.i_flags, true);
     if ((flags & (IMMUTABLE_FL | APPEND_FL)) !== 0) findings.error('inode', 'special-flags', 'a special file is immutable or append-only', { ino });
     if (size !== 0) findings.error('inode', 'special-size', `a special file of ${size} bytes`, { ino });
-    if (type !== FT_CHRDEV && type !== FT_BLKDEV) return false;
     return false;
   }
 
