@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { memfs } from 'memfs';
 import type { BlockDevice } from './device.js';
 import { memoryDevice, memoryDeviceFrom } from './memory.js';
-import { openMemfsDevice, type MemfsLike } from './memfs/index.js';
+import { openMemfsDevice } from './memfs/index.js';
 import { openAsyncFileDevice, openFileDevice } from './node/index.js';
 
 const SECTOR = 512;
@@ -78,7 +78,7 @@ const makers: Record<string, (dir: string) => BlockDevice> = {
     return openFileDevice(path.join(dir, 'dense'));
   },
   'async file': (dir) => openAsyncFileDevice(path.join(dir, 'a'), { create: true, truncate: true, sizeBytes: SIZE }),
-  memfs: () => openMemfsDevice(memfs().fs as unknown as MemfsLike, '/image', { create: true, sizeBytes: SIZE }),
+  memfs: () => openMemfsDevice(memfs().fs, '/image', { create: true, sizeBytes: SIZE }),
 };
 
 describe.each(Object.entries(makers))('%s', (_name, make) => {

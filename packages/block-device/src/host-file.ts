@@ -19,7 +19,7 @@ import { checkSize } from './options.js';
 export interface FileHost {
   readSync(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
   writeSync(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
-  readvSync(fd: number, buffers: readonly Uint8Array[], position: number): number;
+  readvSync(fd: number, buffers: Uint8Array[], position: number): number;
   writevSync(fd: number, buffers: Uint8Array[], position: number): number;
   ftruncateSync(fd: number, length: number): void;
   fdatasyncSync(fd: number): void;

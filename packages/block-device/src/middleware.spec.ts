@@ -8,6 +8,9 @@ import { mergeBios, submitMerged } from './merge.js';
 import { overlayDevice } from './overlay.js';
 import { traceDevice } from './trace.js';
 
+/** Matches an error by its code. */
+const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
+
 const S = 512;
 const write = (sector: number, fill: number, sectors = 1): Bio => ({
   op: 'write',
@@ -69,7 +72,7 @@ describe('overlayDevice', () => {
   it('refuses a store that does not fit', () => {
     const base = memoryDevice({ sizeBytes: 8 * S });
     expect(() => overlayDevice(base, { store: memoryDevice({ sizeBytes: 4 * S }) })).toThrow(FsError);
-    expect(() => overlayDevice(base, { stor: base } as object)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(() => overlayDevice(base, { stor: base } as object)).toThrow(withCode('EINVAL'));
   });
 
   it('is what an array of bytes is, over bases that answer now or later', async () => {
@@ -194,9 +197,9 @@ describe('faultDevice', () => {
     for (const op of ['read', 'write'] as const) {
       const { memory, device } = make({ kind: 'corrupt', ops: [op], bits: 3 });
       const bio = write(0, 0, 4);
-      device.submit(bio);
+      void device.submit(bio);
       const back = read(0, 4);
-      device.submit(back);
+      void device.submit(back);
       expect(bio.segments[0]?.every((byte) => byte === 0)).toBe(true); // the caller's buffer is left alone
       expect(back.segments[0]?.some((byte) => byte !== 0)).toBe(true);
       expect(memory.toBytes().some((byte) => byte !== 0)).toBe(op === 'write');
@@ -256,7 +259,7 @@ describe('mergeBios', () => {
     const device = faultDevice(memoryDevice({ sizeBytes: 64 * S }), { faults: [{ kind: 'fail' }] });
     const ends: string[] = [];
     const requests = [0, 1, 5].map((i) => request(device, write(i, 1), (r) => void ends.push(`${i} ${r.ok}`)));
-    expect(() => runSync(submitMerged(requests))).toThrow(expect.objectContaining({ code: 'EIO' }));
+    expect(() => runSync(submitMerged(requests))).toThrow(withCode('EIO'));
     expect(ends).toEqual(['0 false', '1 false', '5 true']);
     expect(requests.map((one) => one.result?.ok)).toEqual([false, false, true]);
   });
@@ -267,7 +270,7 @@ describe('mergeBios', () => {
       fc.asyncProperty(sectors, fc.constantFrom('read', 'write'), fc.boolean(), async (list, op, async) => {
         const start = numbered(64, 100);
         const run = async (merge: boolean): Promise<unknown> => {
-          const memory: MemoryDevice = memoryDeviceFrom(start.slice()) as MemoryDevice;
+          const memory: MemoryDevice = memoryDeviceFrom(start.slice());
           const device = async ? later(memory) : memory;
           const ended: number[] = [];
           const requests = list.map((i) =>

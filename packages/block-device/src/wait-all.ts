@@ -6,7 +6,7 @@ export function joinAnswers(answers: readonly (IoResult | Promise<IoResult>)[]):
   let pending = false;
   for (const answer of answers) if (answer instanceof Promise) pending = true;
   if (!pending) return firstFailure(answers as readonly IoResult[]);
-  return Promise.all(answers).then(firstFailure);
+  return Promise.all(answers.map((answer) => Promise.resolve(answer))).then(firstFailure);
 }
 
 const firstFailure = (results: readonly IoResult[]): IoResult => results.find((result) => !result.ok) ?? IO_OK;

@@ -2,14 +2,13 @@
  * The asynchronous file device: the same files by Node's thread pool, several bios in flight.
  *
  * Bios that overlap and are in flight together may land in any order, as on any disk. `close` while bios are in flight
- * waits for them before it gives the descriptor back. Holes: as the synchronous device, except that `writeZeroes` always
- * looks before it writes.
+ * waits for them before it gives the descriptor back. Holes: as the synchronous device (host-file.ts).
  */
 import fs from 'node:fs';
 import { FsError, IO_OK, type Bio, type IoResult } from '@iomap/io';
 import { checkBio, failure, hostFailure } from '../bio.js';
 import type { FileDeviceOptions } from '../file-options.js';
-import { isZero } from '../hole-map.js';
+import { HoleMap, isZero } from '../hole-map.js';
 import { FILE_LIMITS, restOf, ZERO_STEP_BYTES, type HostFile } from '../host-file.js';
 import { checkSize } from '../options.js';
 import type { FileDevice } from './file.js';
@@ -26,6 +25,7 @@ class AsyncFileDevice implements FileDevice {
   sizeBytes: number;
   readonly #fd: number;
   readonly #dense: boolean;
+  readonly #holes: HoleMap | undefined;
   readonly #resizable: boolean;
   #closed = false;
   #inFlight = 0;
@@ -37,6 +37,7 @@ class AsyncFileDevice implements FileDevice {
     this.sectorSize = file.sectorSize;
     this.readOnly = file.readOnly;
     this.#dense = file.sparseness === 'dense';
+    this.#holes = file.sparseness === 'hole' && !file.readOnly ? new HoleMap(file.sizeBytes) : undefined;
     this.#resizable = file.resizable;
   }
 
@@ -67,6 +68,7 @@ class AsyncFileDevice implements FileDevice {
       const failed = hostFailure(cause, this.name);
       if (!failed.ok) throw failed.error;
     }
+    this.#holes?.resize(sizeBytes);
     this.sizeBytes = sizeBytes;
   }
 
@@ -108,6 +110,8 @@ class AsyncFileDevice implements FileDevice {
   #transfer(segments: readonly Uint8Array[], pos: number, write: boolean, done: Done): void {
     let total = 0;
     for (const segment of segments) total += segment.length;
+    // Marked when it starts: a zeroing that is in flight beside it must not take its range for a hole.
+    if (write) this.#holes?.markWritten(pos, total);
     let moved = 0;
     const next = (): void => {
       if (moved === total) {
@@ -136,12 +140,18 @@ class AsyncFileDevice implements FileDevice {
     next();
   }
 
-  #writeZeroes(pos: number, end: number, scratch: Uint8Array, done: Done): void {
+  #writeZeroes(from: number, end: number, scratch: Uint8Array, done: Done): void {
+    let pos = from;
+    let run = this.#holes?.runAt(pos, end - pos);
+    while (pos < end && run?.hole === true) {
+      pos += run.length;
+      run = pos < end ? this.#holes?.runAt(pos, end - pos) : undefined;
+    }
     if (pos === end) {
       done(IO_OK);
       return;
     }
-    const bytes = scratch.subarray(0, Math.min(scratch.length, end - pos));
+    const bytes = scratch.subarray(0, Math.min(scratch.length, run?.length ?? end - pos));
     const next: Done = (result) => {
       if (result.ok) this.#writeZeroes(pos + bytes.length, end, scratch, done);
       else done(result);

@@ -165,7 +165,7 @@ export class SimDevice {
       writes.forEach((write, i) => {
         const sectors = keep[i];
         if (write.durable || sectors === true) apply(pages, write);
-        else if (Array.isArray(sectors)) for (const sector of sectors) applySector(pages, write, sector, sectorSize);
+        else if (typeof sectors === 'object') for (const sector of sectors) applySector(pages, write, sector, sectorSize);
       });
       return this.#copy(pages);
     });

@@ -108,7 +108,9 @@ describe('Simulator', () => {
         kind: 'bio' as const,
         target: device,
         bio: bioOf('write', sector, new Uint8Array(SECTOR).fill(5)),
-        end: () => void ends++,
+        end: () => {
+          ends++;
+        },
       }));
       yield* submitDetached(requests);
       yield* concurrently([increment(device), increment(device)], 1);
