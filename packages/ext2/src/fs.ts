@@ -110,7 +110,6 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     if (inode.nlink === 0 && canWrite) {
       if (inode.mappingIfAny !== undefined) yield* truncatePageCache(inode, 0);
       yield* guarded(vol, destroyInode(vol, inode, vol.env.now()));
-      yield* writeInode(vol, inode);
     } else if (canWrite) {
       if (inode.mappingIfAny !== undefined) yield* this.#files.flush(inode);
       if (inode.isDirty) yield* writeInode(vol, inode);

@@ -20,6 +20,7 @@ import {
   S_IFLNK,
   S_IFREG,
 } from './inode.js';
+import { writeInode } from './inode-table.js';
 import { allocMap, readMap } from './indirect.js';
 import { LINK_MAX } from './ondisk.js';
 import { truncateBlocks } from './truncate.js';
@@ -82,6 +83,9 @@ export function* destroyInode(vol: Volume, inode: Ext2InodeInCore, now: Timespec
   inode.nlink = 0;
   inode.dtime = Math.max(1, now.sec % 2 ** 32);
   vol.markInodeDirty(inode);
+  // In its table before its number is free: whoever gets the number next must not be overwritten by this object.
+  yield* writeInode(vol, inode);
+  inode.isGone = true;
   yield* freeInode(vol, inode.ino, isDirectory);
 }
 
