@@ -46,9 +46,15 @@ interface SystemError extends Error {
   readonly path?: string | Buffer | undefined;
 }
 
-/** Node's own system errors: a message `CODE: text, syscall 'path'`. */
+/** Node's own system errors: a message `CODE: text, syscall 'path'`. By shape: they may come from another realm. */
 export const isSystemError = (error: unknown): error is SystemError =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' && 'errno' in error;
+  typeof error === 'object' &&
+  error !== null &&
+  !(error instanceof FsError) &&
+  'message' in error &&
+  'code' in error &&
+  typeof error.code === 'string' &&
+  'errno' in error;
 
 /** The code of a failure that is not a bug. */
 export function codeOf(error: unknown): string | undefined {
@@ -59,7 +65,7 @@ export function codeOf(error: unknown): string | undefined {
 /** What happened, without the code, the syscall and the path (they are said elsewhere on the line). */
 export function whatOf(error: unknown): string {
   if (error instanceof CommandError) return error.what;
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error) && !isSystemError(error)) return String(error);
   let text = error.message;
   const code = codeOf(error);
   if (code !== undefined && text.startsWith(`${code}: `)) text = text.slice(code.length + 2);

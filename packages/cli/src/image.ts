@@ -4,6 +4,7 @@
  * `withTree` mounts read-only, for commands that look; `withEditor` mounts for writing, with a vfs and its Node-fs face.
  * Both unmount whatever happens, so that an error in the middle leaves a clean image.
  */
+import { statSync } from 'node:fs';
 import type { BlockDevice } from '@iomap/block-device';
 import { runSync } from '@iomap/io';
 import type { FileSystem } from '@iomap/vfs';
@@ -66,12 +67,12 @@ const FOREIGN: readonly (readonly [pos: number, magic: string, what: string])[] 
 ];
 
 /** What the first bytes of a device say. */
-async function lookAt(device: BlockDevice): Promise<string> {
-  if (device.sizeBytes === 0) return 'the file is empty';
+async function lookAt(device: BlockDevice, target: ImageTarget): Promise<string> {
+  if (statSync(target.image).isFile() && statSync(target.image).size === 0) return 'the file is empty';
   const { readPartitions } = await import('@iomap/block-device');
   const { submitBio } = await import('@iomap/io');
   const bytes = new Uint8Array(Math.min(device.sizeBytes, 128 * 1024));
-  runSync(submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length }));
+  if (bytes.length > 0) runSync(submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length }));
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const foreign = FOREIGN.find(([pos, magic]) => head.toString('hex', pos, pos + magic.length / 2) === magic);
   if (foreign !== undefined) return `${foreign[2]}: not supported`;
@@ -98,7 +99,7 @@ export async function driverFor(device: BlockDevice, target: ImageTarget): Promi
   try {
     const driver = await detect(device);
     if (driver !== undefined) return driver;
-    throw new CommandError('EINVAL', await lookAt(device));
+    throw new CommandError('EINVAL', await lookAt(device, target));
   } catch (error) {
     throw placed(error, { image: target.label });
   }

@@ -28,7 +28,7 @@ export const run: Run = async (context, args) => {
     } catch (error) {
       const code = codeOf(error);
       if (code === undefined || code === 'EPIPE') throw error;
-      context.failed(error, where);
+      context.failed(error, { image: target.label });
     }
   }
   return undefined;

@@ -5,7 +5,7 @@ import type { Name } from '@iomap/vfs';
 import { CommandError } from '../errors.js';
 import { withEditor } from '../image.js';
 import { shown, toName } from '../names.js';
-import { parseInside } from '../target.js';
+import { parseEither, parseInside } from '../target.js';
 import { split, trimmed } from './edit.js';
 import { isDirectory } from './mv.js';
 import { flag } from './parse.js';
@@ -15,7 +15,8 @@ export const run: Run = async (context, args, options) => {
   const [existing = '', name = ''] = args;
   const dest = parseInside(name, false);
   const symbolic = flag(options, 's');
-  const source = symbolic ? undefined : existing.startsWith('/') ? { ...dest, path: toName(existing) } : parseInside(existing, false);
+  // A bare path names a file of the same image.
+  const source = symbolic ? undefined : (parseEither(existing) ?? { ...dest, path: toName(existing) });
   if (source !== undefined && source.label !== dest.label) {
     throw new CommandError('EXDEV', `not the image of the new name (${dest.label})`, { image: source.label, path: shown(source.path) });
   }

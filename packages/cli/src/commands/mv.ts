@@ -1,11 +1,12 @@
 /** `iomap mv`: renames inside one image. */
+import { existsSync } from 'node:fs';
 import { isCode, runSync } from '@iomap/io';
 import type { Name } from '@iomap/vfs';
 import type { Editor } from '../editor.js';
 import { codeOf, CommandError, UsageError } from '../errors.js';
 import { withEditor } from '../image.js';
 import { shown, toName } from '../names.js';
-import { parseImage, parseInside } from '../target.js';
+import { parseEither, parseInside } from '../target.js';
 import { split, trimmed } from './edit.js';
 import type { Run } from './table.js';
 
@@ -16,7 +17,7 @@ export const run: Run = async (context, args) => {
   const [first] = sources;
   if (first === undefined) throw new UsageError('what to move, and where to');
   // A bare path names a place in the same image.
-  const dest = last.startsWith('/') && parseImage(last).path === undefined ? { ...first, path: toName(last) } : parseInside(last, true);
+  const dest = parseEither(last) ?? (last.startsWith('/') && !existsSync(last) ? { ...first, path: toName(last) } : parseInside(last, true));
   for (const source of sources) {
     if (source.label !== dest.label) {
       throw new CommandError('EXDEV', `not the image of the target (${dest.label}): copy it with cp, then rm`, { image: source.label, path: shown(source.path) });

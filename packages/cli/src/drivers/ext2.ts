@@ -61,8 +61,10 @@ export const ext2Driver: Driver = {
   mount: (device, request) =>
     mount(device, {
       readOnly: request.readOnly,
+      // The command acts as root.
+      useReserved: true,
       ...(request.env === undefined ? {} : { env: request.env }),
-      ...(request.cacheBytes === undefined ? {} : { cacheBytes: request.cacheBytes }),
+      ...(request.cacheBytes === undefined ? {} : { pageCacheBytes: request.cacheBytes }),
     }),
   *check(device) {
     const report = yield* check(device, {});

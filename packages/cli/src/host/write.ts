@@ -165,7 +165,7 @@ export class HostWriter {
         if (this.options.preserve) {
           if (this.isRoot) fchownSync(fd, inode.uid, inode.gid);
           fchmodSync(fd, inode.mode & (this.isRoot ? 0o7777 : 0o777));
-          futimesSync(fd, seconds(inode.atime), seconds(inode.mtime));
+          futimesSync(fd, hostTime(inode.atime), hostTime(inode.mtime));
         } else fchmodSync(fd, inode.mode & 0o777 & ~process.umask());
       } finally {
         closeSync(fd);
@@ -180,7 +180,7 @@ export class HostWriter {
   private finishLink(inode: Inode, path: Name): void {
     const host = toHostPath(path);
     if (this.isRoot) lchownSync(host, inode.uid, inode.gid);
-    lutimesSync(host, seconds(inode.atime), seconds(inode.mtime));
+    lutimesSync(host, hostTime(inode.atime), hostTime(inode.mtime));
   }
 
   private finishDirectory(inode: Inode, path: Name): void {
@@ -192,7 +192,7 @@ export class HostWriter {
       }
       if (this.isRoot) lchownSync(host, inode.uid, inode.gid);
       chmodSync(host, inode.mode & (this.isRoot ? 0o7777 : 0o777));
-      lutimesSync(host, seconds(inode.atime), seconds(inode.mtime));
+      lutimesSync(host, hostTime(inode.atime), hostTime(inode.mtime));
     } catch (error) {
       this.problem(error, path);
     }
@@ -203,7 +203,11 @@ export class HostWriter {
   }
 }
 
-const seconds = (time: { readonly sec: number; readonly nsec: number }): number => time.sec + time.nsec / 1e9;
+/** For Node's utimes: it takes a negative number for "now", but a date for what it is. */
+const hostTime = (time: { readonly sec: number; readonly nsec: number }): number | Date => {
+  const seconds = time.sec + time.nsec / 1e9;
+  return seconds < 0 ? new Date(seconds * 1000) : seconds;
+};
 
 const statOrUndefined = (path: Name): ReturnType<typeof lstatSync> | undefined =>
   lstatSync(toHostPath(path), { throwIfNoEntry: false });

@@ -228,7 +228,7 @@ class TarTree implements Source {
       found.set(name, value);
     };
     for (const [key, value] of member.records) {
-      if (key.startsWith('SCHILY.xattr.')) put(key.slice(13), toBytes(value));
+      if (key.startsWith('SCHILY.xattr.')) put(key.slice(13).replaceAll('%3D', '=').replaceAll('%25', '%'), toBytes(value));
       else if (key.startsWith('LIBARCHIVE.xattr.')) {
         const name = fromBytes(Buffer.from(percentDecoded(key.slice(17)), 'latin1'));
         if (found?.has(name) !== true) put(name, Buffer.from(value, 'base64'));
