@@ -1,5 +1,6 @@
 /** Overlay, trace, fault and merging. */
 import { FsError, runAsync, runSync, submitAll, submitBio, type Bio, type BioRequest, type IoResult } from '@iomap/io';
+import { exploreCrashes, SimDevice } from '@iomap/io/sim';
 import fc from 'fast-check';
 import type { BlockDevice } from './device.js';
 import { faultDevice, type Fault } from './fault.js';
@@ -288,5 +289,24 @@ describe('mergeBios', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('a SimDevice', () => {
+  it('is a block device, under middleware and the simulator too', () => {
+    const result = exploreCrashes(
+      function* (device, { note }) {
+        const traced: BlockDevice = traceDevice(device);
+        yield* submitMerged([0, 1, 2].map((i) => ({ kind: 'bio', target: traced, bio: write(i, i + 1) })));
+        yield* submitBio(traced, flush);
+        note('durable');
+      },
+      (image, crash) => {
+        const overlay = overlayDevice(image);
+        if (crash.notes.includes('durable')) expect(content(overlay)).toEqual([1, 2, 3, 0]);
+      },
+      { device: () => new SimDevice({ sizeBytes: 4 * S }), seed: 5 },
+    );
+    expect(result.images).toBeGreaterThan(8);
   });
 });
