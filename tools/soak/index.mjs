@@ -1,5 +1,9 @@
 /**
- * npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash] [--workers N] [--judge N]: the long runs.
+ * npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash] [--workers N] [--judge N]
+ * [--slice N] [--first N]: the long runs.
+ *
+ * `--judge N`: e2fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
+ * which picks its format. `--check N`: checkpoints after every N operations; a failure is shrunk from the last one.
  *
  * The work is cut into slices, each with a seed of its own that follows from the run's seed; workers take them in turn until
  * the time is over or the targets are met. A slice that fails is printed with the command that repeats it. A worker that
@@ -34,6 +38,8 @@ const { values, positionals } = parseArgs({
     workers: { type: 'string', default: '2' },
     judge: { type: 'string', default: '10' },
     slice: { type: 'string' },
+    check: { type: 'string', default: '10000' },
+    first: { type: 'string', default: '0' },
     'stop-on-failure': { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -85,7 +91,7 @@ function takeSlice() {
     const sliceSeed = kind === 'hostile' ? seed + of.given : seed + of.slices * 1_000_003;
     of.given += count;
     of.slices++;
-    return { kind, seed: sliceSeed, count, index: of.slices - 1, until, judge: Number(values.judge) };
+    return { kind, seed: sliceSeed, count, index: of.slices - 1 + Number(values.first), until, judge: Number(values.judge), checkEvery: Number(values.check) };
   }
   return undefined;
 }

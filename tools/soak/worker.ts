@@ -12,6 +12,7 @@ interface Slice {
   readonly index: number;
   readonly until: number;
   readonly judge: number;
+  readonly checkEvery: number;
 }
 
 const { slice, at } = workerData as { slice: Slice; at: Float64Array };
@@ -42,7 +43,7 @@ function run(): unknown {
     case 'crash':
       return crashSlice({ seed: slice.seed, count: slice.count, note, stop });
     default:
-      return randomSlice({ kind: slice.kind, seed: slice.seed, ops: slice.count, index: slice.index, note, stop });
+      return randomSlice({ kind: slice.kind, seed: slice.seed, ops: slice.count, index: slice.index, checkEvery: slice.checkEvery, note, stop });
   }
 }
 

@@ -69,7 +69,7 @@ export function randomSlice(slice: RandomSlice): SliceResult {
         seed: slice.seed,
         ops: slice.ops,
         checkEvery: slice.checkEvery ?? 10_000,
-        replay: `npm run soak -- 5 --only ${slice.kind} --seed ${slice.seed} --workers 1 (slice ${slice.index}, ${JSON.stringify(one.format)})`,
+        replay: `npm run soak -- 5 --only ${slice.kind} --seed ${slice.seed} --first ${slice.index} --workers 1`,
         progress: (count) => {
           done = count;
           slice.note?.(count);

@@ -23,6 +23,8 @@ export interface ReadbackFormat {
   /** False: the tool cannot fill an image from a folder. */
   readonly fromFolder?: boolean;
   readonly tree?: SampleTreeOptions;
+  /** Another tree for the tool that fills from a folder. Default `tree`. */
+  readonly folder?: SampleTreeOptions;
   /** What of the tree the format cannot hold. */
   readonly diff?: DiffOptions;
 }
@@ -60,7 +62,7 @@ export function readbackSuite(driver: DriverUnderTest, options: ReadbackOptions)
           try {
             const source = join(dir, 'source');
             mkdirSync(source);
-            makeSampleTree(source, format.tree);
+            makeSampleTree(source, format.folder ?? format.tree);
             const image = join(dir, 'image');
             format.make(image, source);
             compare(image);
