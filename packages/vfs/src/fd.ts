@@ -2,8 +2,8 @@
 import { FsError, type Io } from '@iomap/io';
 import { setattrAt, type AttrChange } from './attr.js';
 import type { Caller } from './core.js';
-import { stateOf } from './dentry-cache.js';
 import {
+  checkReadable,
   closeFile,
   fallocateAt,
   fiemapAt,
@@ -215,6 +215,7 @@ export function* readToEnd(
 ): Io<Uint8Array> {
   const { core } = caller;
   const file = core.files.get(fd);
+  checkReadable(file);
   const start = file.pos;
   // The size comes from the image: a buffer of it is only made where data or holes to that end really are readable.
   const expected = Math.max(0, file.inode.size - start);
@@ -272,6 +273,8 @@ export function* copyFile(caller: Caller, path: string, dest: string, exclusive 
         }
       }
       if (target.inode.size < size) yield* truncateFile(caller, target, size);
+      const mode = inode.mode & 0o7777;
+      if ((target.inode.mode & 0o7777) !== mode) yield* setattrAt(caller, target.inode, { mode });
     });
   });
 }
@@ -317,13 +320,10 @@ export function opendir(caller: Caller, path: string): Io<number> {
   return open(caller, path, O_RDONLY | O_DIRECTORY);
 }
 
-/** Drops what the caches can spare: for measurements from cold. */
+/** Evicts all inodes that nobody uses, and with them what is known of their names: for measurements from cold. */
 export function* dropCaches(caller: Caller): Io<void> {
   const { core } = caller;
-  yield* core.inodes.reap();
-  for (const inode of [...core.inodes.values()]) {
-    core.dentries.drop(inode);
-    if (inode.refs === 0) stateOf(inode).used = false;
-  }
+  const root = core.peekRoot();
+  if (root !== undefined) core.dentries.drop(root);
+  yield* core.inodes.prune();
 }
-

@@ -88,7 +88,8 @@ export function closeFile(core: VfsCore, file: OpenFile): boolean {
   return core.inodes.pressed;
 }
 
-const checkReadable = (file: OpenFile): void => {
+/** @throws FsError EBADF, EISDIR, EINVAL */
+export const checkReadable = (file: OpenFile): void => {
   if (!file.readable) throw new FsError('EBADF');
   if (!isRegular(file.inode.mode)) throw new FsError(isDirectory(file.inode.mode) ? 'EISDIR' : 'EINVAL');
 };

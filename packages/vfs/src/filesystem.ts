@@ -172,7 +172,7 @@ export interface FileSystem<I extends Inode = Inode> {
   seek(inode: I, pos: number, whence: 'data' | 'hole'): Io<number>;
   fiemap(inode: I, pos: number, len: number, emit: (extent: FiemapExtent) => boolean): Io<void>;
   bmap(inode: I, fileBlock: number): Io<number>;
-  /** Durable: data, inode (unless `dataOnly` and only times changed) and the metadata needed, then a device flush. */
+  /** Durable: data, inode (unless `dataOnly` and only times changed) and the metadata needed, then a device flush. Lock: inode, exclusive. */
   fsync(inode: I, dataOnly: boolean): Io<void>;
 
   // Extended attributes: full names ("user.a"); lock: inode -----------------------------------------------------------------

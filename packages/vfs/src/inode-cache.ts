@@ -134,16 +134,23 @@ export class InodeCache {
     return first.done === true ? undefined : first.value;
   }
 
+  /** Evicts all that nobody uses. @throws FsError a write-back's */
+  *prune(): Io<void> {
+    yield* this.reap();
+    for (const inode of [...this.#map.values()]) {
+      if (inode.refs === 0 && this.#map.get(inode.ino) === inode) yield* this.#evict(inode);
+    }
+  }
+
   /**
    * Evicts everything (unmount).
    * @throws FsError EBUSY when an inode is in use
    */
   *clear(): Io<void> {
-    yield* this.reap();
-    for (const inode of [...this.#map.values()]) {
+    for (const inode of this.#map.values()) {
       if (inode.refs > 0) throw new FsError('EBUSY', { detail: { ino: inode.ino } });
     }
-    for (const inode of [...this.#map.values()]) yield* this.#evict(inode);
+    yield* this.prune();
   }
 
   /** The cached inodes, oldest first; for statistics and invariants in tests. */

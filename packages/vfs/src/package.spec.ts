@@ -1,3 +1,3 @@
 import { describePackage } from '@iomap/tools/testing';
 
-describePackage(__dirname, { entries: ['./node'] });
+describePackage(__dirname, { entries: ['./node', './testing'] });

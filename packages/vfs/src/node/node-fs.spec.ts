@@ -78,7 +78,7 @@ describe('nodeFs', () => {
     await expect(handle.read(Buffer.alloc(1))).rejects.toMatchObject({ code: 'EBADF' });
     expect(await new Promise((done) => fs.readFile('/f', 'utf8', (error, data) => done([error, data])))).toEqual([null, 'abcdef']);
     expect(await new Promise((done) => fs.stat('/none', (error) => done(error?.code)))).toBe('ENOENT');
-    expect(await new Promise((done) => fs.exists('/f', done))).toBe(true);
+    expect(await new Promise((done) => fs.exists('/f', (is) => done(is)))).toBe(true);
     const names: unknown[] = [];
     for (let i = 0; i < 70; i++) fs.writeFileSync(`/n${i}`, '');
     for await (const entry of await fs.promises.opendir('/')) names.push(entry.name);
@@ -87,8 +87,8 @@ describe('nodeFs', () => {
     for await (const chunk of fs.createReadStream('/f', { start: 1, end: 4, highWaterMark: 2 })) chunks.push(chunk as Buffer);
     expect(chunks.map(String)).toEqual(['bc', 'de']);
     const out = fs.createWriteStream('/s');
-    await new Promise((done) => out.end('streamed', () => done(undefined)));
-    await new Promise((done) => (out.closed ? done(undefined) : out.once('close', done)));
+    await new Promise((done) => out.end('streamed', () => done(0)));
+    await new Promise((done) => (out.closed ? done(undefined) : out.once('close', () => done(undefined))));
     expect(fs.readFileSync('/s', 'latin1')).toBe('streamed');
     expect(() => fs.stat('/f', undefined as never)).toThrow(TypeError);
     expect(ctxFiles(fs)).toBe(3);
@@ -109,7 +109,7 @@ describe('nodeFs', () => {
 
 /** A descriptor opened now shows that none leaked: the lowest free one is the first. */
 function ctxFiles(fs: NodeFs): number {
-  const fd = fs.openSync('/f');
+  const fd = fs.openSync('/f', 'r');
   fs.closeSync(fd);
   return fd;
 }

@@ -55,12 +55,13 @@ function* mkdirs(ctx: Context, path: string, mode: number): Io<string | undefine
   return first === undefined ? undefined : decodeName(first);
 }
 
+/** As Node: what `stat` has against the path (a dangling or looping link) is what `mkdir` fails with. */
 function* isFolder(ctx: Context, path: string): Io<boolean> {
   try {
     return isDirectory((yield* ctx.vfs.stat(path)).mode);
   } catch (error) {
-    if (error instanceof FsError) return false;
-    throw error;
+    if (!(error instanceof FsError)) throw error;
+    throw new FsError(error.code, { syscall: 'mkdir', path: decodeName(path), cause: error });
   }
 }
 
