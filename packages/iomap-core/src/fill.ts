@@ -142,6 +142,8 @@ export class Fill<I extends IomapInode> {
       if (this.#markWanted && pos >= demandEnd) {
         folio.readaheadMark = true;
         this.#markWanted = false;
+        // The reader need not wait for what is ahead of it.
+        if (iomap.device?.synchronous !== true) this.#batch.cut();
       }
     } else {
       // One that is locked is being read (or written) by another, who will unlock it: the reader waits then.

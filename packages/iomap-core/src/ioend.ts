@@ -29,7 +29,7 @@ export class Ioend<I extends IomapInode> implements InFlight {
   readonly addr: number;
   readonly type: IomapType;
   bytes = 0;
-  pos: number;
+  readonly pos: number;
   end: number;
   done = false;
   readonly #ops: WritebackOps<I>;
@@ -47,9 +47,9 @@ export class Ioend<I extends IomapInode> implements InFlight {
     inode.mapping.addInFlight(this);
   }
 
-  /** How many bytes at `addr` of the device may join. */
-  roomFor(iomap: Iomap, addr: number): number {
-    if (this.device !== iomap.device || this.type !== iomap.type || this.addr + this.bytes !== addr) return 0;
+  /** How many bytes at `addr` of the device, from `pos` of the file, may join: what follows on in both. */
+  roomFor(iomap: Iomap, addr: number, pos: number): number {
+    if (this.pos + this.bytes !== pos || this.device !== iomap.device || this.type !== iomap.type || this.addr + this.bytes !== addr) return 0;
     if (this.#segments.length >= BIO_SEGMENTS_MAX) return 0;
     return Math.min(IOEND_BYTES_MAX, this.device.limits.maxBioBytes) - this.bytes;
   }
@@ -60,8 +60,7 @@ export class Ioend<I extends IomapInode> implements InFlight {
     this.#parts.push({ folio, from, to });
     this.#segments.push(from === 0 && to === folio.size ? folio.data : folio.data.subarray(from, to));
     this.bytes += to - from;
-    this.pos = Math.min(this.pos, folio.pos + from);
-    this.end = Math.max(this.end, Math.min(folio.pos + to, this.inode.size));
+    this.end = Math.min(folio.pos + to, this.inode.size);
   }
 
   request(): BioRequest {

@@ -67,7 +67,11 @@ export interface FolioOps<I extends IomapInode> {
 }
 
 export interface WritebackOps<I extends IomapInode> {
-  /** Fills `out` with a mapping that covers `offset` of at most the dirty `length`; holes are a bug for dirty blocks. Allocates delalloc. */
+  /**
+   * Fills `out` with a mapping that covers `offset`, for `length` dirty bytes (it may be longer or shorter; nothing is allocated past
+   * them). A hole is a bug for a dirty block. Where it turns delalloc (or `endIoend` unwritten) into mapped, it bumps
+   * `mapping.validityCookie`: a writer may have sampled the old state and not have its folio yet.
+   */
   mapBlocks(inode: I, offset: number, length: number, out: Iomap): Io<void>;
   peekBlocks?(inode: I, offset: number, length: number, out: Iomap): boolean;
   /** Under the folio lock: is the mapping still true? Absent: by `validityCookie`, as for `IomapOps.folioOps`. */

@@ -140,7 +140,8 @@ export class IomapIter<I extends IomapInode> {
       });
     }
     checkIomap(iomap, inode, pos);
-    if (pos >= this.#newFrom && pos < this.#newTo) {
+    // A mapping that is NEW itself is new throughout; one that is not is taken apart where the former one ended.
+    if (pos >= this.#newFrom && pos < this.#newTo && (iomap.flags & IOMAP_F_NEW) === 0) {
       iomap.flags |= IOMAP_F_NEW;
       iomap.length = Math.min(iomap.length, this.#newTo - iomap.offset);
     }

@@ -43,7 +43,7 @@ const runConfig = configArb.chain((config) =>
   }),
 );
 
-type Config = fc.GetType<typeof configArb>;
+type Config = typeof configArb extends fc.Arbitrary<infer T> ? T : never;
 
 /** One file, its model, and every operation as an Io that checks itself. */
 class Checked {
@@ -184,7 +184,7 @@ describe('a file through the cache is a byte array', () => {
         for (const op of ops) runSync(checked.apply(op));
         runSync(checked.checkAll());
       }),
-      { numRuns: runs },
+      { numRuns: runs, interruptAfterTimeLimit: 60_000 },
     );
   });
 
@@ -195,7 +195,7 @@ describe('a file through the cache is a byte array', () => {
         for (const op of ops) await runAsync(checked.apply(op));
         await runAsync(checked.checkAll());
       }),
-      { numRuns: Math.ceil(runs / 2) },
+      { numRuns: Math.ceil(runs / 2), interruptAfterTimeLimit: 60_000 },
     );
   });
 });

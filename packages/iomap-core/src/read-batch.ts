@@ -83,6 +83,11 @@ export class ReadBatch {
     }
   }
 
+  /** What comes next goes into another bio. */
+  cut(): void {
+    this.#close();
+  }
+
   /** Sends what was added so far; does not wait for it. */
   *submit(): Io<void> {
     this.#close();

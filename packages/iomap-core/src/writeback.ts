@@ -16,6 +16,8 @@ import { checkIomap } from './iter.js';
 
 /** Bytes that are put together before they are sent as one batch. */
 const BATCH_BYTES = 16 * 1024 * 1024;
+/** Folios that are looked at beyond the one being mapped. */
+const FOLIOS_AHEAD = 256;
 
 /**
  * Writes the dirty blocks of the folios in the range, and waits for these and for earlier writes of it in flight.
@@ -122,10 +124,11 @@ class Writeback<I extends IomapInode> {
     iomap.length = 0;
     iomap.flags = 0;
     iomap.validityCookie = 0;
+    const length = end < folio.size ? end - from : this.#dirtyLength(folio, from);
     try {
-      if (ops.peekBlocks?.(inode, pos, end - from, iomap) !== true) {
+      if (ops.peekBlocks?.(inode, pos, length, iomap) !== true) {
         yield* this.#flush();
-        yield* ops.mapBlocks(inode, pos, end - from, iomap);
+        yield* ops.mapBlocks(inode, pos, length, iomap);
       }
       checkIomap(iomap, inode, pos);
       if (iomap.type !== 'mapped' && iomap.type !== 'unwritten') {
@@ -143,6 +146,19 @@ class Writeback<I extends IomapInode> {
     }
   }
 
+  /** How far the dirty data from `from`, which goes to the folio's end, goes on in the next folios: one mapping for many. */
+  #dirtyLength(folio: Folio, from: number): number {
+    const sizeEnd = roundUp(this.#inode.size, this.#mapping.blockSize);
+    let end = folio.end;
+    for (let n = 0; n < FOLIOS_AHEAD; n++) {
+      const next = this.#mapping.lookup(end);
+      const run = next === undefined ? 0 : next.nextClean(0, next.size);
+      end += run;
+      if (next === undefined || run < next.size) break;
+    }
+    return Math.min(end, sizeEnd) - (folio.pos + from);
+  }
+
   /** Adds [from, end) of the folio, all of it mapped, to ioends; the answer is `end`. */
   #add(folio: Folio, from: number, end: number): number {
     const iomap = this.#iomap;
@@ -152,11 +168,11 @@ class Writeback<I extends IomapInode> {
     while (from < end) {
       const pos = folio.pos + from;
       const addr = iomap.addr + (pos - iomap.offset);
-      let room = this.#open?.roomFor(iomap, addr) ?? 0;
+      let room = this.#open?.roomFor(iomap, addr, pos) ?? 0;
       if (this.#open === undefined || room <= 0) {
         this.#close();
         this.#open = new Ioend(this.#inode, this.#ops, withDevice(iomap, device), addr, pos);
-        room = this.#open.roomFor(iomap, addr);
+        room = this.#open.roomFor(iomap, addr, pos);
       }
       const n = Math.min(end - from, room);
       this.#open.add(folio, from, from + n);

@@ -9,7 +9,6 @@ import {
   IOMAP_F_NEW,
   IOMAP_REPORT,
   IOMAP_WRITE,
-  IOMAP_ZERO,
   type Iomap,
   type IomapInode,
   type IomapOps,
@@ -27,6 +26,8 @@ export interface ExtentFileOptions {
   readonly blockSize: number;
   /** Blocks that the file may use, in the order in which they are given out. */
   readonly freeBlocks: number[];
+  /** Without `end` the core may lose what a NEW mapping said. */
+  readonly withoutEnd?: boolean;
   /** New blocks are reserved by a write and allocated by writeback. */
   readonly delalloc?: boolean;
   /** New blocks are unwritten until their ioend. */
@@ -36,7 +37,11 @@ export interface ExtentFileOptions {
   readonly peeks?: () => boolean;
   /** Called in `begin`, so that a test can wait or fail there. */
   readonly onBegin?: (pos: number, flags: number) => Io<void>;
-  /** The same in `mapBlocks`. */
+  /** Called after the mapping was sampled: what another task does before it is used. */
+  readonly onSampled?: (pos: number, flags: number) => Io<void>;
+  /** The error that `end` answers with. */
+  readonly endFails?: () => FsError | undefined;
+  /** As `onBegin`, in `mapBlocks`. */
   readonly onMap?: (pos: number) => Io<void>;
   /** The longest mapping, in blocks. */
   readonly mapBlocksMax?: number;
@@ -72,6 +77,7 @@ export class ExtentFile implements IomapInode {
         if (options.onBegin !== undefined) yield* options.onBegin(pos, flags);
         inode.fill(pos, length, flags, out);
         inode.beginsOpen++;
+        if (options.onSampled !== undefined) yield* options.onSampled(pos, flags);
       },
     };
     if (peeks !== undefined) {
@@ -80,10 +86,12 @@ export class ExtentFile implements IomapInode {
         inode.fill(pos, length, flags, out);
         return true;
       };
-    } else {
+    } else if (options.withoutEnd !== true) {
       ops.end = function* (inode, pos, length, written, flags, iomap) {
         inode.beginsOpen--;
         if ((flags & IOMAP_WRITE) !== 0 && written < length) inode.takeBack(pos + written, pos + length, iomap);
+        const error = options.endFails?.();
+        if (error !== undefined) throw error;
       };
     }
     this.ops = ops;
@@ -147,7 +155,7 @@ export class ExtentFile implements IomapInode {
       this.size = size;
       yield* truncatePageCache(this, size);
       const keep = roundUp(size, this.blockSize) / this.blockSize;
-      for (const entry of this.map.splice(keep)) if (entry.state !== 'hole' && entry.block > 0) this.options.freeBlocks.push(entry.block);
+      for (const entry of this.map.splice(keep)) freeEntry(this.options.freeBlocks, entry);
       this.mapping.validityCookie++;
     } else {
       yield* truncatePage(this, this.ops, this.size);
@@ -193,7 +201,6 @@ export class ExtentFile implements IomapInode {
       }
       return;
     }
-    void IOMAP_ZERO;
     this.describe(first, want, out);
   }
 
@@ -235,7 +242,10 @@ export class ExtentFile implements IomapInode {
     const first = offset / blockSize;
     const count = Math.ceil(length / blockSize);
     for (let i = 0; i < count; i++) {
-      if (this.entry(first + i).state === 'delalloc') this.setEntry(first + i, 'mapped', this.allocBlock());
+      if (this.entry(first + i).state !== 'delalloc') continue;
+      this.setEntry(first + i, 'mapped', this.allocBlock());
+      // A writer may have sampled "delalloc" and not have its folio yet.
+      this.mapping.validityCookie++;
     }
     out.device = this.options.device;
     out.validityCookie = this.mapping.validityCookie;
@@ -278,4 +288,9 @@ export class ExtentFile implements IomapInode {
       this.setEntry(at / blockSize, 'mapped', block);
     }
   }
+}
+
+/** The next to be given out: a stale mapping of the old owner would write into the new one's block. */
+function freeEntry(free: number[], entry: MapEntry): void {
+  if (entry.state !== 'hole' && entry.block > 0) free.unshift(entry.block);
 }
