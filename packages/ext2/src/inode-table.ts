@@ -50,7 +50,7 @@ export function* readInode(vol: Volume, ino: number): Io<Ext2InodeInCore> {
   const buf = vol.peekBlock(block) ?? (yield* readTableBlock(vol, block));
   const inode = new Ext2InodeInCore(ino, vol.blockSize, vol.makeMapping);
   try {
-    decodeInode(inode, buf.view, offset, vol.info);
+    decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: offset }, vol.info);
   } catch (error) {
     throw error instanceof FsError ? withContext(error, { detail: { ino } }) : error;
   }
@@ -61,7 +61,7 @@ export function* readInode(vol: Volume, ino: number): Io<Ext2InodeInCore> {
 }
 
 function put(vol: Volume, inode: Ext2InodeInCore, buf: Buf, offset: number, owner: object | undefined): void {
-  encodeInode(inode, buf.view, offset, vol.info);
+  encodeInode(inode, { bytes: buf.bytes, view: buf.view, at: offset }, vol.info);
   inode.isDirty = false;
   inode.isNew = false;
   inode.ibodyDirty = false;

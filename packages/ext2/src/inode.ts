@@ -12,7 +12,7 @@ import type { AddressSpace } from '@iomap/page-cache';
 import { S_IFMT, type FileType, type Inode } from '@iomap/vfs';
 import type { DirState } from './dir-state.js';
 import { ExtentCache } from './extent-cache.js';
-import { Ext2InodeLarge } from './ondisk.js';
+import { Ext2InodeLarge, XATTR_MAGIC } from './ondisk.js';
 import type { Reservation } from './reservation.js';
 
 export const S_IFIFO = 0o010000;
@@ -76,7 +76,8 @@ export class Ext2InodeInCore implements Inode {
   fileAcl = 0;
   /** Bytes of large fields that are in use; 0 in a 128-byte inode. */
   extraIsize = 0;
-  /** The attribute area in the inode, when it holds any or may. Undefined: not read (there is none). */
+  /** Bytes of the attribute area in the inode, 0 where there is none; and its content, when it has any. */
+  ibodyRoom = 0;
   ibody: Uint8Array | undefined = undefined;
   ibodyDirty = false;
   isDirty = false;
@@ -195,12 +196,20 @@ export interface InodeShape {
   readonly inodeSize: number;
 }
 
+/** A place in an inode-table block. */
+export interface InodeSlot {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Where the inode starts in both. */
+  readonly at: number;
+}
+
 /**
  * Fills `inode` from its slot.
- * @param data a view of the inode-table block; the slot starts at `at`
  * @throws FsError EUCLEAN for fields that cannot be
  */
-export function decodeInode(inode: Ext2InodeInCore, data: DataView, at: number, shape: InodeShape): void {
+export function decodeInode(inode: Ext2InodeInCore, slot: InodeSlot, shape: InodeShape): void {
+  const { view: data, at } = slot;
   inode.mode = data.getUint16(at + o.i_mode, true);
   inode.uid = data.getUint16(at + o.i_uid, true) + data.getUint16(at + o.l_i_uid_high, true) * 0x1_0000;
   inode.gid = data.getUint16(at + o.i_gid, true) + data.getUint16(at + o.l_i_gid_high, true) * 0x1_0000;
@@ -222,18 +231,20 @@ export function decodeInode(inode: Ext2InodeInCore, data: DataView, at: number, 
   for (let i = 0; i < N_BLOCKS; i++) inode.block[i] = data.getUint32(at + o.i_block + i * 4, true);
   const type = inode.type;
   if (type === S_IFCHR || type === S_IFBLK) inode.rdev = decodeDev(inode.block);
-  decodeExtra(inode, data, at, shape);
+  decodeExtra(inode, slot, shape);
 }
 
-function decodeExtra(inode: Ext2InodeInCore, data: DataView, at: number, shape: InodeShape): void {
+function decodeExtra(inode: Ext2InodeInCore, slot: InodeSlot, shape: InodeShape): void {
+  const { view: data, at } = slot;
   let extra = 0;
   const room = shape.inodeSize - 128;
   if (room > 0) {
     extra = data.getUint16(at + o.i_extra_isize, true);
     if (extra > room || extra % 4 !== 0) throw bad(inode, 'i_extra_isize', 'larger than the inode or not aligned');
     if (room - extra > 4 && extra > 0) {
-      const start = data.byteOffset + at + 128 + extra;
-      inode.ibody = new Uint8Array(data.buffer, start, room - extra).slice();
+      inode.ibodyRoom = room - extra;
+      const start = at + 128 + extra;
+      if (data.getUint32(start, true) === XATTR_MAGIC) inode.ibody = slot.bytes.slice(start, start + inode.ibodyRoom);
     }
   }
   inode.extraIsize = extra;
@@ -245,9 +256,10 @@ function decodeExtra(inode: Ext2InodeInCore, data: DataView, at: number, shape: 
 }
 
 /** Puts `inode` into its slot. */
-export function encodeInode(inode: Ext2InodeInCore, data: DataView, at: number, shape: InodeShape): void {
+export function encodeInode(inode: Ext2InodeInCore, slot: InodeSlot, shape: InodeShape): void {
+  const { view: data, at } = slot;
   if (inode.isNew) {
-    new Uint8Array(data.buffer, data.byteOffset + at, shape.inodeSize).fill(0);
+    slot.bytes.fill(0, at, at + shape.inodeSize);
     if (shape.inodeSize > 128) data.setUint16(at + o.i_extra_isize, inode.extraIsize, true);
   }
   data.setUint16(at + o.i_mode, inode.mode, true);
@@ -274,7 +286,7 @@ export function encodeInode(inode: Ext2InodeInCore, data: DataView, at: number, 
     encodeTime(data, crtime, large(at, o.i_crtime_extra, 4, extra), inode.btime);
   }
   if (inode.ibody !== undefined && (inode.ibodyDirty || inode.isNew)) {
-    new Uint8Array(data.buffer, data.byteOffset + at + 128 + extra, inode.ibody.length).set(inode.ibody);
+    slot.bytes.set(inode.ibody, at + 128 + extra);
   }
 }
 

@@ -60,7 +60,7 @@ export function* newInode(vol: Volume, parent: Ext2InodeInCore, init: NewInode):
   inode.extraIsize = info.extraIsize;
   if (info.extraIsize >= 24) inode.btime = now;
   const room = info.inodeSize - 128 - info.extraIsize;
-  if (info.extraIsize > 0 && room > 4) inode.ibody = new Uint8Array(room);
+  if (info.extraIsize > 0 && room > 4) inode.ibodyRoom = room;
   inode.isNew = true;
   const type = inode.type;
   if (type === S_IFCHR || type === S_IFBLK) {

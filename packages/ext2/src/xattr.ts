@@ -130,15 +130,15 @@ export function* changeXattr(vol: Volume, inode: Ext2InodeInCore, change: XattrC
   let nextBlock = block.filter((one) => !same(one, key));
   if (value !== undefined) {
     const item: XattrItem = { ...key, value: value.slice() };
-    const room = inode.ibody?.length ?? 0;
+    const room = inode.ibodyRoom;
     if (fitsIbody([...nextIbody, item], room)) nextIbody = [...nextIbody, item];
     else if (fitsBlock([...nextBlock, item], vol.blockSize)) nextBlock = [...nextBlock, item];
     else throw new FsError('ENOSPC', { why: 'the attributes do not fit' });
   }
   const isSame = nextBlock.length === block.length && nextBlock.every((one, i) => one === block[i]);
   if (!isSame) yield* replaceBlock(vol, inode, nextBlock);
-  if (inode.ibody !== undefined && (nextIbody.length > 0 || ibody.length > 0)) {
-    inode.ibody = encodeIbody(nextIbody, inode.ibody.length);
+  if (nextIbody.length > 0 || ibody.length > 0) {
+    inode.ibody = encodeIbody(nextIbody, inode.ibodyRoom);
     inode.ibodyDirty = true;
   }
   touchCtime(vol, inode, change.now);
