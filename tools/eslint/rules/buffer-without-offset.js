@@ -3,8 +3,9 @@
  * and writes at the wrong place as soon as the view does not start at 0.
  *
  * Reported: `x.buffer` where x is a typed array or a DataView (by its type; by the shape of the code without types),
- * unless the same call or `new` also names `x.byteOffset` (or a bare `byteOffset`). `x.buffer.byteLength`, comparisons (`a.buffer === b.buffer`)
- * and transfer lists are about the allocation, and fine.
+ * unless the same call or `new` also names `x.byteOffset` (or a bare `byteOffset`). Fine, since it is about the allocation:
+ * `x.buffer.byteLength`, comparisons (`a.buffer === b.buffer`). Fine too: a view that was made whole, `new Uint8Array(n)`,
+ * on the spot or by a `const`.
  */
 import { typeServices } from './types.js';
 
@@ -34,13 +35,27 @@ export const bufferWithoutOffset = {
       });
     }
 
+    /** Made by `new X(one)`: starts at 0 of its allocation and is as long. @param {any} object @returns {boolean} */
+    function isWhole(object) {
+      if (object.type === 'Identifier') {
+        let scope = context.sourceCode.getScope(object);
+        /** @type {any} */
+        let variable;
+        while (scope && !(variable = scope.set.get(object.name))) scope = /** @type {any} */ (scope.upper);
+        const definition = variable?.defs.length === 1 ? variable.defs[0] : undefined;
+        if (definition?.type !== 'Variable' || definition.parent.kind !== 'const' || definition.node.id.type !== 'Identifier') return false;
+        return definition.node.init !== null && isWhole(definition.node.init);
+      }
+      return object.type === 'NewExpression' && viewNames.test(text(object.callee)) && object.arguments.length <= 1;
+    }
+
     return {
       'MemberExpression[computed=false][property.name="buffer"]'(/** @type {any} */ node) {
         const { parent } = node;
         if (parent.type === 'MemberExpression' && parent.object === node && parent.property.name === 'byteLength') return;
         if (parent.type === 'BinaryExpression' && /^[!=]==?$/.test(parent.operator)) return;
         if (parent.type === 'AssignmentExpression' && parent.left === node) return;
-        if (!isView(node.object)) return;
+        if (isWhole(node.object) || !isView(node.object)) return;
         const name = text(node.object);
         let up = parent;
         while (up && /^(TSAsExpression|TSNonNullExpression|TSSatisfiesExpression)$/.test(up.type)) up = up.parent;
