@@ -33,11 +33,11 @@ function testDevice(options: { later?: boolean; maxBioBytes?: number } = {}) {
     },
   };
   const put = (pos: number, byte: number): void => {
-    inner.submit({ op: 'write', pos, segments: [new Uint8Array(BLOCK).fill(byte)], lengthBytes: BLOCK });
+    void inner.submit({ op: 'write', pos, segments: [new Uint8Array(BLOCK).fill(byte)], lengthBytes: BLOCK });
   };
   const peekByte = (pos: number): number => {
     const bytes = new Uint8Array(BLOCK);
-    inner.submit({ op: 'read', pos, segments: [bytes], lengthBytes: BLOCK });
+    void inner.submit({ op: 'read', pos, segments: [bytes], lengthBytes: BLOCK });
     return bytes[0] ?? -1;
   };
   return { device, log, failing, put, peekByte };

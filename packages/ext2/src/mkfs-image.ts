@@ -286,7 +286,7 @@ export function buildDataBlocks(plan: MkfsPlan): Uint8Array {
     }
   }
   if (plan.resizeInode) {
-    const data = new DataView(bytes.buffer, (1 + lostFoundBlocks) * blockSize, blockSize);
+    const data = new DataView(bytes.buffer, bytes.byteOffset + (1 + lostFoundBlocks) * blockSize, blockSize);
     const first = geometry.firstDataBlock + 1 + geometry.gdtBlocks;
     for (let i = 0; i < geometry.reservedGdtBlocks; i++) {
       data.setUint32(((geometry.gdtBlocks + i) % geometry.addrPerBlock) * 4, first + i, true);
@@ -300,7 +300,7 @@ export function buildReservedGdt(plan: MkfsPlan): Uint8Array {
   const { geometry } = plan;
   const { blockSize, reservedGdtBlocks } = geometry;
   const bytes = new Uint8Array(reservedGdtBlocks * blockSize);
-  const data = new DataView(bytes.buffer);
+  const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const backups = backupGroups(geometry);
   const first = geometry.firstDataBlock + 1 + geometry.gdtBlocks;
   for (let i = 0; i < reservedGdtBlocks; i++) {

@@ -42,23 +42,34 @@ function visitData(state: CheckState, walk: BlockWalk, logical: number, block: n
 /** One buffer per depth: a walk needs no more than three indirect blocks at once. */
 export class BlockMapWalker {
   readonly #state: CheckState;
-  readonly #views: DataView[];
+  readonly #blocks: Uint8Array[];
 
   constructor(state: CheckState) {
     this.#state = state;
-    this.#views = [0, 1, 2, 3].map(() => new DataView(new ArrayBuffer(state.geometry.blockSize)));
+    this.#blocks = [0, 1, 2, 3].map(() => new Uint8Array(state.geometry.blockSize));
+  }
+
+  /** True when the slots at `at` have an indirect block, so that `walkIndirect` has work. */
+  hasIndirect(data: DataView, at: number): boolean {
+    for (let slot = NDIR_BLOCKS; slot < NDIR_BLOCKS + 3; slot++) if (data.getUint32(at + slot * 4, true) !== 0) return true;
+    return false;
   }
 
   /**
-   * Walks the fifteen slots at `at` in `data`.
+   * Walks the twelve direct slots at `at` in `data`. Plain: most files have no more.
    * @param pairs true for a directory: its blocks are wanted
    */
-  *walk(data: DataView, at: number, ino: number, pairs: boolean): Io<BlockWalk> {
+  walkDirect(data: DataView, at: number, ino: number, pairs: boolean): BlockWalk {
     const walk: BlockWalk = { ino, blocks: 0, last: -1, cut: false, pairs: pairs ? [] : undefined };
     for (let slot = 0; slot < NDIR_BLOCKS; slot++) {
       const block = data.getUint32(at + slot * 4, true);
       if (block !== 0) visitData(this.#state, walk, slot, block);
     }
+    return walk;
+  }
+
+  /** Goes on with the three indirect slots. */
+  *walkIndirect(walk: BlockWalk, data: DataView, at: number): Io<void> {
     const n = this.#state.geometry.addrPerBlock;
     let base = NDIR_BLOCKS;
     for (let level = 1; level <= 3; level++) {
@@ -66,13 +77,12 @@ export class BlockMapWalker {
       if (block !== 0) yield* this.#visitIndirect(walk, base, block, level);
       base += n ** level;
     }
-    return walk;
   }
 
   *#visitIndirect(walk: BlockWalk, base: number, block: number, level: number): Io<void> {
     const state = this.#state;
-    const view = this.#views[level];
-    if (view === undefined) return;
+    const bytes = this.#blocks[level];
+    if (bytes === undefined) return;
     if (!state.inRange(block)) {
       state.findings.error('block-map', 'illegal-indirect', `${PLACE_NAMES[level]} block is ${block}`, { ino: walk.ino });
       walk.cut = true;
@@ -86,7 +96,8 @@ export class BlockMapWalker {
       walk.cut = true;
       return;
     }
-    yield* state.readBlocks(block, new Uint8Array(view.buffer, 0, view.byteLength));
+    yield* state.readBlocks(block, bytes);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const n = state.geometry.addrPerBlock;
     if (level === 1) {
       for (let i = 0; i < n; i++) {

@@ -37,7 +37,7 @@ export function* checkIndex(state: CheckState, dir: DirRecord): Io<void> {
   if (rootBlock === undefined) return error('the root block is missing');
   const bytes = new Uint8Array(geometry.blockSize);
   yield* state.readBlocks(rootBlock, bytes);
-  const data = new DataView(bytes.buffer);
+  const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const hashVersion = data.getUint8(0x1c);
   const levels = data.getUint8(0x1e);
   if (data.getUint32(0x18, true) !== 0) return error('the reserved word is not zero');

@@ -29,9 +29,15 @@ const nameText = (bytes: Uint8Array, at: number, length: number): string => {
 
 export class DirectoryPass {
   readonly #state: CheckState;
+  /** One block and one set of names for all directories. */
+  readonly #block: Uint8Array;
+  readonly #data: DataView;
+  readonly #keys = new Set<number>();
 
   constructor(state: CheckState) {
     this.#state = state;
+    this.#block = new Uint8Array(state.geometry.blockSize);
+    this.#data = new DataView(this.#block.buffer, this.#block.byteOffset, this.#block.byteLength);
   }
 
   *run(): Io<void> {
@@ -40,9 +46,10 @@ export class DirectoryPass {
   }
 
   *#checkDir(dir: DirRecord): Io<void> {
-    const { geometry, findings } = this.#state;
-    const bytes = new Uint8Array(geometry.blockSize);
-    const keys = new Set<number>();
+    const { findings } = this.#state;
+    const bytes = this.#block;
+    const keys = this.#keys;
+    keys.clear();
     const twice = new Set<number>();
     let next = 0;
     for (let i = 0; i < dir.blocks.length; i += 2) {
@@ -60,7 +67,7 @@ export class DirectoryPass {
   #checkBlock(dir: DirRecord, block: { bytes: Uint8Array; logical: number; keys: Set<number>; twice: Set<number> }): void {
     const { blockSize } = this.#state.geometry;
     const { bytes, logical } = block;
-    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const data = this.#data;
     const corrupt = (why: string): void =>
       this.#state.findings.error('directory', 'dir-corrupt', `block ${logical}: ${why}`, { ino: dir.ino });
     let index = 0;
@@ -143,7 +150,7 @@ export class DirectoryPass {
   *#confirmTwice(dir: DirRecord, keys: ReadonlySet<number>, bytes: Uint8Array): Io<void> {
     const { blockSize } = this.#state.geometry;
     const names = new Set<string>();
-    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const data = this.#data;
     for (let i = 0; i < dir.blocks.length; i += 2) {
       yield* this.#state.readBlocks(dir.blocks[i + 1] ?? 0, bytes);
       for (let at = 0; at + HEAD <= blockSize; ) {

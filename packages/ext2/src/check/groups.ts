@@ -126,7 +126,7 @@ export function* checkResizeInode(state: CheckState): Io<void> {
   if (!state.inRange(dind)) return bad(`its double-indirect block is ${dind}`);
   if (!state.claim(dind)) bad('its double-indirect block is in use otherwise');
   yield* state.readBlocks(dind, bytes);
-  const table = new DataView(bytes.buffer);
+  const table = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const first = geometry.firstDataBlock + 1 + geometry.gdtBlocks;
   const expected = new Map<number, number>();
   for (let i = 0; i < reservedGdtBlocks; i++) expected.set((geometry.gdtBlocks + i) % geometry.addrPerBlock, first + i);

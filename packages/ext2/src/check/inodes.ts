@@ -111,7 +111,9 @@ export class InodePass {
     }
     let bad = false;
     this.#checkFields(inode);
-    const xattrBlocks = yield* this.#checkXattrs(inode);
+    this.#checkInodeXattrs(inode);
+    const acl = data.getUint32(at + o.i_file_acl, true);
+    const xattrBlocks = acl === 0 ? 0 : yield* this.#checkXattrBlock(ino, acl);
     const mapped = yield* this.#checkContent(inode, xattrBlocks);
     if (mapped.bad) {
       findings.error('inode', 'bad-content', mapped.bad, { ino });
@@ -140,21 +142,22 @@ export class InodePass {
     if (data.getUint16(at + o.l_i_file_acl_high, true) !== 0) error('file-acl-high', 'the attribute block is over 32 bits');
   }
 
-  /** Blocks that the attributes take (0 or 1). */
-  *#checkXattrs({ ino, data, bytes, at }: InodeAt): Io<number> {
+  #checkInodeXattrs({ ino, data, bytes, at }: InodeAt): void {
     const { geometry, findings } = this.#state;
     const room = geometry.inodeSize - 128;
-    if (room > 0) {
-      const extra = data.getUint16(at + o.i_extra_isize, true);
-      if (extra > room || extra % 4 !== 0 || (extra > 0 && extra < 4)) {
-        findings.error('inode', 'extra-isize', `i_extra_isize is ${extra}`, { ino });
-      } else if (extra > 0) {
-        const fault = checkXattrInode(bytes.subarray(at + 128 + extra, at + geometry.inodeSize));
-        if (fault !== undefined) findings.error('xattr', 'xattr-inode', fault, { ino });
-      }
+    if (room === 0) return;
+    const extra = data.getUint16(at + o.i_extra_isize, true);
+    if (extra > room || extra % 4 !== 0) {
+      findings.error('inode', 'extra-isize', `i_extra_isize is ${extra}`, { ino });
+    } else if (extra > 0 && extra < room && data.getUint32(at + 128 + extra, true) !== 0) {
+      const fault = checkXattrInode(bytes.subarray(at + 128 + extra, at + geometry.inodeSize));
+      if (fault !== undefined) findings.error('xattr', 'xattr-inode', fault, { ino });
     }
-    const block = data.getUint32(at + o.i_file_acl, true);
-    if (block === 0) return 0;
+  }
+
+  /** Blocks that the attributes take (0 or 1). */
+  *#checkXattrBlock(ino: number, block: number): Io<number> {
+    const { geometry, findings } = this.#state;
     if ((geometry.compat & COMPAT.ext_attr) === 0 || !this.#state.inRange(block)) {
       findings.error('xattr', 'xattr-place', `the attribute block is ${block}`, { ino });
       return 0;
@@ -172,7 +175,7 @@ export class InodePass {
     yield* this.#state.readBlocks(block, this.#scratch);
     const fault = checkXattrBlock(this.#scratch);
     if (fault !== undefined) findings.error('xattr', 'xattr-block', fault, { ino, block });
-    const stored = new DataView(this.#scratch.buffer).getUint32(4, true);
+    const stored = new DataView(this.#scratch.buffer, this.#scratch.byteOffset).getUint32(4, true);
     if (fault === undefined) this.#xattrs.set(block, { stored, found: 1 });
     return 1;
   }
@@ -192,7 +195,8 @@ export class InodePass {
       stats.special++;
       return { ...none, bad: this.#checkSpecial(inode, size) };
     }
-    const walk = yield* this.#walker.walk(data, at + o.i_block, ino, type === FT_DIR);
+    const walk = this.#walker.walkDirect(data, at + o.i_block, ino, type === FT_DIR);
+    if (this.#walker.hasIndirect(data, at + o.i_block)) yield* this.#walker.walkIndirect(walk, data, at + o.i_block);
     let bad: string | false = false;
     if (type === FT_DIR) this.#addDirectory(inode, size, walk);
     else if (type === FT_SYMLINK) bad = yield* this.#checkSlowLink(inode, size, walk);
