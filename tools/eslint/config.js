@@ -90,6 +90,7 @@ const entries = [
       '**/jest.config.js',
       // Measuring scripts beside a package; no part of it.
       'packages/*/bench/**',
+      'tools/soak/**/*.ts',
       '**/eslint/fixtures/**',
       '**/generators/*/files/**',
       '**/*.d.ts',
