@@ -56,7 +56,7 @@ describe('README.md', () => {
 
   it('names npm scripts that exist', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
-    const named = [...readme.matchAll(/\bnpm (?:run )?([a-z]+)\b/g)].map((match) => match[1] ?? '');
+    const named = [...readme.matchAll(/(?:^|`)npm (?:run )?([a-z]+)\b/gm)].map((match) => match[1] ?? '');
     expect(named).toEqual(expect.arrayContaining(['start', 'test']));
     for (const name of named) expect(Object.keys(scripts)).toContain(name);
   });
