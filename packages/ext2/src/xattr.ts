@@ -227,6 +227,7 @@ function setBlock(vol: Volume, inode: Ext2InodeInCore, block: number): void {
   inode.fileAcl = block;
   inode.blocks += vol.sectorsPerBlock;
   if ((vol.info.compat & COMPAT_EXT_ATTR) === 0) {
+    vol.info.revision = 1; // features need it, as Linux has it
     vol.info.compat |= COMPAT_EXT_ATTR;
     vol.superDirty = true;
   }
