@@ -13,7 +13,7 @@ export function checkSuper(state: CheckState): void {
   const { superView: view, geometry, findings } = state;
   const bad = (code: string, message: string): void => findings.error('superblock', code, message);
   if (view.s_r_blocks_count > geometry.blocksCount / 2) bad('reserved-blocks', 'more than half of the blocks are reserved');
-  if (isZero(view.s_uuid)) bad('uuid-zero', 'the uuid is zero');
+  if (isZero(view.s_uuid)) findings.warning('superblock', 'uuid-zero', 'the uuid is zero');
   if ((view.s_state & STATE_ERROR) !== 0) {
     findings.warning('superblock', 'state-error', 'the superblock says that the filesystem has errors');
   } else if ((view.s_state & STATE_VALID) === 0) {
