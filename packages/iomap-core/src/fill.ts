@@ -83,7 +83,7 @@ export class Fill<I extends IomapInode> {
     } finally {
       batch.abort();
     }
-    if (this.#roomWanted) yield* this.#mapping.cache.makeRoom();
+    if (this.#roomWanted) yield* this.#mapping.cache.makeRoom(this.#mapping.blockSize);
   }
 
   /** Samples the mapping at the position; false = it fails, and that concerns only bytes that nobody has come to yet. */
@@ -110,7 +110,7 @@ export class Fill<I extends IomapInode> {
       this.#inline();
       return;
     }
-    const mapEnd = iter.mapEnd;
+    const mapEnd = Math.min(iter.mapEnd, this.#end);
     let pos = iter.pos;
     while (pos < mapEnd && !this.#stopped) {
       if (batch.current === undefined) pos = this.#enter(pos, mapEnd);

@@ -66,6 +66,7 @@ class Checked {
     this.file = new ExtentFile({
       cache: this.cache,
       device: slow ? slowDevice(base, next) : base,
+      rawDevice: base,
       blockSize,
       freeBlocks: freeBlocks(FILE_BLOCKS * 3, next),
       delalloc: config.mode === 'delalloc',

@@ -50,7 +50,7 @@ function* lockFolio(mapping: AddressSpace, pos: number, want: number): Io<Folio>
       const start = roundDown(pos, blockSize);
       const made = mapping.tryAlloc(start, roundUp(pos + want - start, blockSize));
       if (made !== undefined) return made;
-      yield* cache.makeRoom();
+      yield* cache.makeRoom(blockSize);
     } else {
       if (!found.tryLock()) yield* found.lock();
       if (found.mapping === mapping) return found;

@@ -4,7 +4,8 @@
  * "Already zero" on the device (hole, unwritten) is not yet zero in the cache: dirty folios over an unwritten mapping are looked
  * at, and nothing is flushed for it.
  */
-import { type Io } from '@iomap/io';
+import type { Io } from '@iomap/io';
+import type { AddressSpace, Folio } from '@iomap/page-cache';
 import { writeInline } from './inline.js';
 import { IOMAP_ZERO, type IomapInode, type IomapOps } from './iomap.js';
 import { IomapIter } from './iter.js';
@@ -49,14 +50,18 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
     let at = iter.pos + iter.done;
     let stop = end;
     if (iomap.type === 'unwritten') {
-      const dirty = mapping.nextDirty(at, end);
-      if (dirty === undefined) {
-        // The mapping was sampled before; what is dirty is looked at now, in the same turn.
+      // Writeback may have made it "mapped" and clean while we waited for an earlier folio.
+      if (!iter.valid()) {
+        iter.stale = true;
+        break;
+      }
+      const cached = nextWritten(mapping, at, end);
+      if (cached === undefined) {
         iter.done = end - iter.pos;
         break;
       }
-      at = Math.max(at, dirty.pos);
-      stop = Math.min(end, dirty.end);
+      at = Math.max(at, cached.pos);
+      stop = Math.min(end, cached.end);
       iter.done = at - iter.pos;
     }
     if (cache.dirtyBytes > cache.dirtyLimitBytes) yield* cache.balanceDirty();
@@ -65,6 +70,13 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
     zeroed += iter.done - before;
   }
   return zeroed;
+}
+
+/** The first folio with data that the map does not show yet: dirty, or being written. */
+function nextWritten(mapping: AddressSpace, pos: number, end: number): Folio | undefined {
+  let folio = mapping.nextFolio(pos, end);
+  while (folio !== undefined && !folio.dirty && folio.writebacks === 0) folio = mapping.nextFolio(folio.end, end);
+  return folio;
 }
 
 /**

@@ -96,6 +96,7 @@ export class AddressSpace {
    */
   tryAlloc(pos: number, want: number): Folio | undefined {
     const { blockSize, cache } = this;
+    assert(want > 0 && pos % blockSize === 0, 'a folio has a size and begins at a block');
     let size = Math.max(blockSize, 2 ** Math.floor(Math.log2(Math.min(want, cache.folioMaxBytes))));
     while (size > blockSize && pos % size !== 0) size /= 2;
     const other = this.#index.next(pos, pos + size);

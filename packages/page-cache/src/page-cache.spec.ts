@@ -68,7 +68,7 @@ it('has the oldest dirty folio written when nothing is clean', () => {
   const { mapping, asked } = make(16);
   for (let i = 15; i >= 0; i--) add(mapping, i)?.markDirty(0, 1);
   expect(add(mapping, 100)).toBeUndefined();
-  runSync(mapping.cache.makeRoom());
+  runSync(mapping.cache.makeRoom(BLOCK));
   expect(asked[0]?.pos).toBe(15 * BLOCK);
   expect(add(mapping, 100)).toBeDefined();
 });
@@ -77,7 +77,7 @@ it('gives up when writeback frees nothing', () => {
   const { mapping, cache } = make(16, false);
   for (let i = 0; i < 16; i++) add(mapping, i)?.markDirty(0, 1);
   const forever = (): void => {
-    for (;;) runSync(cache.makeRoom());
+    for (;;) runSync(cache.makeRoom(BLOCK));
   };
   expect(forever).toThrow(FsError);
   expect(forever).toThrow(/ENOMEM/);
@@ -95,7 +95,7 @@ it('wakes a task that waits for memory when a folio is unlocked', async () => {
   const folios = Array.from({ length: 16 }, (_, i) => add(mapping, i));
   for (const folio of folios) folio?.tryLock();
   let woken = false;
-  const waiting = runAsync(cache.makeRoom()).then(() => (woken = true));
+  const waiting = runAsync(cache.makeRoom(BLOCK)).then(() => (woken = true));
   await Promise.resolve();
   expect(woken).toBe(false);
   folios[3]?.unlock();

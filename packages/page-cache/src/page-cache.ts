@@ -142,12 +142,17 @@ export class PageCache {
   }
 
   /**
-   * Makes memory free by a wait: has the oldest dirty folio's host write back, or waits for a folio in use.
-   * The caller holds no folio lock, and looks everything up again afterwards.
+   * Makes memory free by a wait: has the oldest dirty folio's host write back, or waits for a folio in use. Returns at once
+   * when `size` bytes can be had meanwhile (a wake-up for them is past: waiting for it would be for ever). The caller holds no folio lock, and looks everything up again afterwards.
    * Waits on: writeback of one host, or one wake-up.
    * @throws FsError ENOMEM when writeback cleans nothing; EAGAIN under `runSync` when other tasks hold all memory
    */
-  *makeRoom(): Io<void> {
+  *makeRoom(size: number): Io<void> {
+    const unit = this.allocUnit(size, size);
+    if (unit >= 0) {
+      this.pool.free(unit, size);
+      return;
+    }
     if (this.#dirty.first !== undefined) {
       yield* this.#writeOldest();
       return;

@@ -33,6 +33,8 @@ export interface ExtentFileOptions {
   /** New blocks are unwritten until their ioend. */
   readonly unwritten?: boolean;
   readonly inlineMaxBytes?: number;
+  /** Where inline data goes when it becomes a block, at once; default `device`. */
+  readonly rawDevice?: BlockDevice;
   /** Answers whether `peek` may answer; absent: never. */
   readonly peeks?: () => boolean;
   /** Called in `begin`, so that a test can wait or fail there. */
@@ -284,7 +286,7 @@ export class ExtentFile implements IomapInode {
       const block = this.allocBlock();
       const data = new Uint8Array(blockSize);
       data.set(bytes.subarray(at, Math.min(this.size, at + blockSize)));
-      void options.device.submit({ op: 'write', pos: block * blockSize, segments: [data], lengthBytes: blockSize });
+      void (options.rawDevice ?? options.device).submit({ op: 'write', pos: block * blockSize, segments: [data], lengthBytes: blockSize });
       this.setEntry(at / blockSize, 'mapped', block);
     }
   }
