@@ -5,7 +5,7 @@ import { clearRange, countSet, findNextSet, findNextZero, findZeroByte, setRange
 const bitsOf = (bytes: Uint8Array): boolean[] => Array.from({ length: bytes.length * 8 }, (_, i) => testBit(bytes, i));
 const bitmap = fc.uint8Array({ minLength: 1, maxLength: 12 });
 const runSeeded = (property: fc.IProperty<unknown>): void => {
-  fc.assert(property as fc.IProperty<[]>, { numRuns: 300, verbose: 1 });
+  fc.assert(property as fc.IProperty<[]>, { numRuns: 300 });
 };
 
 describe('bitmaps', () => {

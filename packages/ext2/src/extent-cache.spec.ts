@@ -30,7 +30,7 @@ describe('ExtentCache', () => {
           }
         }
       }),
-      { numRuns: 40, verbose: 1 },
+      { numRuns: 40 },
     );
   });
 

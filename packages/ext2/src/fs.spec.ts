@@ -6,7 +6,7 @@ import { createVfs, O_CREAT, O_RDWR, type Vfs } from '@iomap/vfs';
 import { nodeFs, type NodeFs } from '@iomap/vfs/node';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Ext2FileSystem } from './fs.js';
+import type { Ext2FileSystem } from './fs.js';
 import { mount } from './mount.js';
 import { Ext2GroupDesc, Ext2Super } from './ondisk.js';
 import type { MountOptions } from './options.js';

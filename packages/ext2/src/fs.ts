@@ -22,13 +22,7 @@ import { bufferDirBlocks } from './dir-blocks.js';
 import type { MapRun } from './extent-cache.js';
 import { fileSizeMax, FileOps } from './file-ops.js';
 import { readMap } from './indirect.js';
-import {
-  Ext2InodeInCore,
-  S_IFLNK,
-  TIME_MAX_SEC_LARGE,
-  TIME_MAX_SEC_SMALL,
-  TIME_MIN_SEC,
-} from './inode.js';
+import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
 import { readInode, writeInode, writeInodes } from './inode-table.js';
 import { destroyInode, keepIndexFlag, Names, newInode } from './namei.js';
 import { EXT2_MAGIC, LINK_MAX } from './ondisk.js';
@@ -334,13 +328,12 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
 
   // The whole ----------------------------------------------------------------------------------------------------------
 
-  // eslint-disable-next-line require-yield -- nothing to wait for: all counts are in core
   *statfs(): Io<StatFs> {
     const { info, groups } = this.volume;
+    // Linux's "minixdf": metadata does not count as space.
     let overhead = info.firstDataBlock + groups.count * (2 + info.tableBlocks);
     for (let group = 0; group < groups.count; group++) {
       overhead += groupHeadBlocks(info, group);
-      // Sparse copies are few; past the first powers the loop only adds zeroes, and it is short.
     }
     return {
       type: EXT2_MAGIC,
@@ -406,10 +399,11 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
       vol.buffers.discardAll();
       return;
     }
-    let failure: unknown;
+    let failure: FsError | undefined;
     try {
       yield* this.#syncData();
     } catch (error) {
+      if (!(error instanceof FsError)) throw error;
       failure = error; // lost data is reported, and the metadata still written
     }
     yield* this.#metadata(this.#syncMetadata());

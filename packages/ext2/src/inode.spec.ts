@@ -58,7 +58,7 @@ describe('the inode codec', () => {
         expect(bytes.subarray(0, 256).every((byte) => byte === 0xa5)).toBe(true);
         expect(bytes.subarray(256 + shape.inodeSize).every((byte) => byte === 0xa5)).toBe(true);
       }),
-      { numRuns: 100, verbose: 1 },
+      { numRuns: 100 },
     );
   });
 

@@ -3,7 +3,7 @@
  *
  * Decoding checks every offset; encoding lays the names out from the start and the values from the end, as Linux does.
  */
-import { corrupt, FsError } from '@iomap/io';
+import { corrupt, type FsError } from '@iomap/io';
 import { Ext2XattrEntry, Ext2XattrHeader, XATTR_MAGIC } from './ondisk.js';
 
 /** One attribute: the name without its prefix, which `index` stands for. */

@@ -26,7 +26,7 @@ describe('xattr codec', () => {
         if (fitsIbody(list, 512)) expect(byName(decodeIbody(encodeIbody(list, 512)))).toEqual(byName(list));
         if (fitsBlock(list, 1024)) expect(byName(decodeXattrBlock(encodeXattrBlock(list, 1024).bytes))).toEqual(byName(list));
       }),
-      { numRuns: 300, verbose: 1 },
+      { numRuns: 300 },
     );
   });
 
@@ -43,7 +43,7 @@ describe('xattr codec', () => {
           expect(error).toMatchObject({ code: 'EUCLEAN' });
         }
       }),
-      { numRuns: 500, verbose: 1 },
+      { numRuns: 500 },
     );
   });
 
