@@ -43,7 +43,8 @@ function testDevice(options: { later?: boolean; maxBioBytes?: number } = {}) {
   return { device, log, failing, put, peekByte };
 }
 
-const cacheOf = (device: BlockDevice, budgetBytes = 64 * BLOCK): BufferCache => new BufferCache(device, { budgetBytes });
+const cacheOf = (device: BlockDevice, budgetBytes = 64 * BLOCK): BufferCache =>
+  new BufferCache(device, { budgetBytes });
 
 /** A block type whose first byte must be 7. */
 const sevens: BufOps = {
@@ -129,7 +130,11 @@ describe('BufferCache reads', () => {
     await runAsync(cache.readahead(0, BLOCK, undefined, 8));
     const buf = await runAsync(cache.read(7 * BLOCK, BLOCK));
     expect(buf.bytes[0]).toBe(7);
-    expect(log.map((bio) => [bio.pos / BLOCK, bio.segments.length])).toEqual([[3, 1], [0, 3], [4, 4]]);
+    expect(log.map((bio) => [bio.pos / BLOCK, bio.segments.length])).toEqual([
+      [3, 1],
+      [0, 3],
+      [4, 4],
+    ]);
   });
 });
 
@@ -140,7 +145,12 @@ describe('BufferCache writes', () => {
     for (const block of [5, 1, 3, 2, 4, 9]) dirty(cache, block * BLOCK, block);
     expect(cache.dirtyBytes).toBe(6 * BLOCK);
     runSync(cache.sync());
-    expect(log.map((bio) => [bio.pos / BLOCK, bio.segments.length])).toEqual([[1, 2], [3, 2], [5, 1], [9, 1]]);
+    expect(log.map((bio) => [bio.pos / BLOCK, bio.segments.length])).toEqual([
+      [1, 2],
+      [3, 2],
+      [5, 1],
+      [9, 1],
+    ]);
     expect(peekByte(9 * BLOCK)).toBe(9);
     expect(cache.dirtyBytes).toBe(0);
   });

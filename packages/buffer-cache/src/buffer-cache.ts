@@ -4,12 +4,26 @@
  * - `peek` is the hit, a plain call; `read` waits; `get` is for a block that is about to be overwritten whole.
  * - One block is one buffer: tasks that read the same block at once share one device read (I6).
  * - A buffer of one position keeps one length while it is cached; blocks do not overlap (I7, the driver's to keep).
- * - Dirty buffers go out sorted by position, neighbours in one bio. A buffer dirtied again while its write is in flight stays dirty.
- * - A failed write leaves the buffer dirty with its error; the first failure is `cache.error` (I8). Nothing here retries by itself.
- * - Clean idle buffers are evicted, second chance (clock), when the budget is exceeded. Dirty ones never are: `balance` writes them.
+ * - Dirty buffers go out sorted by position, neighbours in one bio. A buffer dirtied again while its write is in
+ *   flight stays dirty.
+ * - A failed write leaves the buffer dirty with its error; the first failure is `cache.error` (I8). Nothing here
+ *   retries by itself.
+ * - Clean idle buffers are evicted, second chance (clock), when the budget is exceeded. Dirty ones never are:
+ *   `balance` writes them.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { assert, corrupt, FsError, submit, submitBio, submitDetached, WaitQueue, type BioRequest, type Io, type IoResult } from '@iomap/io';
+import {
+  assert,
+  corrupt,
+  FsError,
+  submit,
+  submitBio,
+  submitDetached,
+  WaitQueue,
+  type BioRequest,
+  type Io,
+  type IoResult,
+} from '@iomap/io';
 
 import { Buf, type BufHost, type BufOps, type Fault } from './buf.js';
 import { DelwriList } from './delwri.js';
@@ -42,7 +56,13 @@ export class BufferCache implements BufHost {
   readonly device: BlockDevice;
   readonly budgetBytes: number;
   readonly counters: BufferCacheCounters = {
-    hits: 0, misses: 0, readBios: 0, readBytes: 0, writeBios: 0, writeBytes: 0, evictions: 0,
+    hits: 0,
+    misses: 0,
+    readBios: 0,
+    readBytes: 0,
+    writeBios: 0,
+    writeBytes: 0,
+    evictions: 0,
   };
   /** The first write that failed. A mount looks at it and shuts down. */
   error: FsError | undefined;
@@ -96,7 +116,8 @@ export class BufferCache implements BufHost {
   }
 
   /**
-   * A buffer for a block that is going to be overwritten whole: no read. The caller fills it, then says `initialise()` or `zero()`.
+   * A buffer for a block that is going to be overwritten whole: no read. The caller fills it, then says
+   * `initialise()` or `zero()`.
    * One that is cached keeps its content and state.
    * @throws FsError EUCLEAN when the range is not on the device
    */
@@ -153,7 +174,8 @@ export class BufferCache implements BufHost {
   }
 
   /**
-   * Starts reading `count` adjacent buffers of `bytes` each and does not wait. Those cached are skipped; a range off the device
+   * Starts reading `count` adjacent buffers of `bytes` each and does not wait. Those cached are skipped; a range off
+   * the device
    * and every failure are silent: the `read` that follows reports.
    */
   *readahead(pos: number, bytes: number, ops?: BufOps, count = 1): Io<void> {
@@ -231,7 +253,10 @@ export class BufferCache implements BufHost {
     }
   }
 
-  /** Writes every dirty buffer that is not pinned, and waits. Does not flush the device. @throws FsError the first failure */
+  /**
+   * Writes every dirty buffer that is not pinned, and waits. Does not flush the device. @throws FsError the first
+   * failure
+   */
   *sync(): Io<void> {
     yield* this.writeBufs([...this.#dirty]);
   }
@@ -259,7 +284,8 @@ export class BufferCache implements BufHost {
   }
 
   /**
-   * Writes those of `bufs` that are dirty and not pinned: sorted, adjacent ones in one vectored bio, all in flight together.
+   * Writes those of `bufs` that are dirty and not pinned: sorted, adjacent ones in one vectored bio, all in flight
+   * together.
    * Waits for those already in flight first.
    * @throws FsError the first failure, after all have ended; the failed stay dirty
    */

@@ -1,7 +1,8 @@
 /**
  * A delayed-write list: buffers that one operation wants written together, later, in device order.
  *
- * A buffer may be on several lists; the one that is submitted first writes it and the others find it clean. A queued buffer is
+ * A buffer may be on several lists; the one that is submitted first writes it and the others find it clean. A queued
+ * buffer is
  * dirty, so it cannot be evicted meanwhile.
  */
 import { assert, type Io } from '@iomap/io';

@@ -41,7 +41,9 @@ describe('layout', () => {
     view.name = new Uint8Array([1, 2, 3]);
     view.list.set(2, 0xdeadbeef);
     view.short.set(0, 0xbeef);
-    expect([view.a8, view.b8, view.a16, view.b16, view.a32, view.b32]).toEqual([255, -2, 0x1234, -300, 0xfedcba98, -70000]);
+    expect([view.a8, view.b8, view.a16, view.b16, view.a32, view.b32]).toEqual([
+      255, -2, 0x1234, -300, 0xfedcba98, -70000,
+    ]);
     expect(view.a64).toBe(2 ** 53 - 1);
     expect(view.b64).toBe(0xffffffffffffffffn);
     expect([...view.name]).toEqual([1, 2, 3, 0, 0, 0, 0, 0]);

@@ -4,9 +4,11 @@
  *
  * - Overlap and overrun throw when the table is declared (I1).
  * - `layout.at(bytes, offset)` is the only way to a view (I2); a view is (buffer, byteOffset) and dies with its buffer.
- * - A `u64` reads as `number` and throws EUCLEAN above 2^53 - 1 (I3); `b64` is an opaque 64-bit value and reads as `bigint`.
+ * - A `u64` reads as `number` and throws EUCLEAN above 2^53 - 1 (I3); `b64` is an opaque 64-bit value and reads as
+ *   `bigint`.
  *
- * Getters are made once per table, on a prototype, so a view is one object of three fields; `$set` points it elsewhere, so that a
+ * Getters are made once per table, on a prototype, so a view is one object of three fields; `$set` points it
+ * elsewhere, so that a
  * loop over a table of structures allocates nothing. Where even that is too much, `layout.offsets` has the numbers.
  */
 import { assert, corrupt } from '@iomap/io';
@@ -25,7 +27,9 @@ export type ByteOrder = 'le' | 'be';
 /** An array of integers inside a structure: no copy, reads and writes the image's bytes. */
 export interface IntArray {
   readonly length: number;
-  /** Element `index` (0 ≤ index < length; a RangeError of ours to fix otherwise, since an index is never from an image). */
+  /**
+   * Element `index` (0 ≤ index < length; a RangeError of ours to fix otherwise, since an index is never from an image).
+   */
   get(index: number): number;
   set(index: number, value: number): void;
   toArray(): number[];
@@ -39,7 +43,9 @@ type FieldValue<S extends FieldSpec> = S extends readonly [number, 'bytes', numb
       ? bigint
       : number;
 
-type ArrayKeys<T extends FieldTable> = { [K in keyof T]: T[K] extends readonly [number, FieldType, number] ? K : never }[keyof T];
+type ArrayKeys<T extends FieldTable> = {
+  [K in keyof T]: T[K] extends readonly [number, FieldType, number] ? K : never;
+}[keyof T];
 
 /** What every view has beside its fields. */
 export interface ViewBase {
@@ -55,10 +61,13 @@ export interface ViewBase {
 }
 
 /**
- * A typed view. Assigning to a `bytes` field copies in (at most its length; the rest becomes zero). Arrays are changed by
+ * A typed view. Assigning to a `bytes` field copies in (at most its length; the rest becomes zero). Arrays are
+ * changed by
  * their own `set`.
  */
-export type View<T extends FieldTable> = ViewBase & { -readonly [K in Exclude<keyof T, ArrayKeys<T>>]: FieldValue<T[K]> } & {
+export type View<T extends FieldTable> = ViewBase & {
+  -readonly [K in Exclude<keyof T, ArrayKeys<T>>]: FieldValue<T[K]>;
+} & {
   readonly [K in ArrayKeys<T>]: FieldValue<T[K]>;
 };
 
@@ -164,24 +173,77 @@ function integerAccessor(info: FieldInfo, le: boolean): Accessor {
   const { offset: o, name } = info;
   switch (info.type) {
     case 'u8':
-      return { get() { return this.$data.getUint8(this.$offset + o); }, set(v: number) { this.$data.setUint8(this.$offset + o, v); } };
+      return {
+        get() {
+          return this.$data.getUint8(this.$offset + o);
+        },
+        set(v: number) {
+          this.$data.setUint8(this.$offset + o, v);
+        },
+      };
     case 'i8':
-      return { get() { return this.$data.getInt8(this.$offset + o); }, set(v: number) { this.$data.setInt8(this.$offset + o, v); } };
+      return {
+        get() {
+          return this.$data.getInt8(this.$offset + o);
+        },
+        set(v: number) {
+          this.$data.setInt8(this.$offset + o, v);
+        },
+      };
     case 'u16':
-      return { get() { return this.$data.getUint16(this.$offset + o, le); }, set(v: number) { this.$data.setUint16(this.$offset + o, v, le); } };
+      return {
+        get() {
+          return this.$data.getUint16(this.$offset + o, le);
+        },
+        set(v: number) {
+          this.$data.setUint16(this.$offset + o, v, le);
+        },
+      };
     case 'i16':
-      return { get() { return this.$data.getInt16(this.$offset + o, le); }, set(v: number) { this.$data.setInt16(this.$offset + o, v, le); } };
+      return {
+        get() {
+          return this.$data.getInt16(this.$offset + o, le);
+        },
+        set(v: number) {
+          this.$data.setInt16(this.$offset + o, v, le);
+        },
+      };
     case 'u32':
-      return { get() { return this.$data.getUint32(this.$offset + o, le); }, set(v: number) { this.$data.setUint32(this.$offset + o, v, le); } };
+      return {
+        get() {
+          return this.$data.getUint32(this.$offset + o, le);
+        },
+        set(v: number) {
+          this.$data.setUint32(this.$offset + o, v, le);
+        },
+      };
     case 'i32':
-      return { get() { return this.$data.getInt32(this.$offset + o, le); }, set(v: number) { this.$data.setInt32(this.$offset + o, v, le); } };
+      return {
+        get() {
+          return this.$data.getInt32(this.$offset + o, le);
+        },
+        set(v: number) {
+          this.$data.setInt32(this.$offset + o, v, le);
+        },
+      };
     case 'u64':
       return {
-        get() { return readU64(this.$data, this.$offset + o, le, name); },
-        set(v: number) { writeU64(this.$data, this.$offset + o, v, le); },
+        get() {
+          return readU64(this.$data, this.$offset + o, le, name);
+        },
+        set(v: number) {
+          writeU64(this.$data, this.$offset + o, v, le);
+        },
       };
     case 'b64':
-      return { get() { return this.$data.getBigUint64(this.$offset + o, le); }, set(v: bigint) { this.$data.setBigUint64(this.$offset + o, v, le); } };
+      return {
+        get() {
+          return this.$data.getBigUint64(this.$offset + o, le);
+        },
+        set(v: bigint) {
+          this.$data.setBigUint64(this.$offset + o, v, le);
+        },
+      };
     case 'bytes':
       return bytesAccessor(info);
   }
@@ -220,7 +282,10 @@ function checkTable(name: string, size: number, fields: readonly FieldInfo[]): v
   let end = 0;
   let before = '';
   for (const field of [...fields].sort((a, b) => a.offset - b.offset)) {
-    assert(Number.isInteger(field.offset) && field.offset >= 0 && field.length > 0, `I1: ${name}.${field.name} has a place`);
+    assert(
+      Number.isInteger(field.offset) && field.offset >= 0 && field.length > 0,
+      `I1: ${name}.${field.name} has a place`,
+    );
     assert(field.offset >= end, `I1: ${name}.${field.name} does not overlap ${before}`);
     end = field.offset + field.length;
     assert(end <= size, `I1: ${name}.${field.name} ends within ${size} bytes`);

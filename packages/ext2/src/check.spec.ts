@@ -44,7 +44,7 @@ class Image {
   /** The entry of `name` in the first block of directory `ino`. */
   entry(ino: number, name: string) {
     const base = this.inode(ino).i_block.get(0) * this.blockSize;
-    for (let at = 0; at < this.blockSize; ) {
+    for (let at = 0; at < this.blockSize;) {
       const entry = Ext2DirEntry.at(this.bytes, base + at);
       const found = Buffer.from(this.bytes.subarray(base + at + 8, base + at + 8 + entry.name_len)).toString('latin1');
       if (found === name) return entry;
@@ -84,7 +84,24 @@ describeWithOracle(['mke2fs', 'e2fsck', 'debugfs'], 'check and e2fsck', () => {
     symlinkSync('t'.repeat(60), join(tree, 'slow'));
     for (let i = 0; i < 200; i++) writeFileSync(join(tree, 'many', `a-file-of-a-long-name-${i}`), '');
     writeFileSync(path, new Uint8Array(2 * KIB * KIB));
-    oracle('mke2fs').run(['-q', '-F', '-t', 'ext2', '-O', 'dir_index,filetype,ext_attr,sparse_super', '-b', '1024', '-I', '128', '-d', tree, path], { expect: [0] });
+    oracle('mke2fs').run(
+      [
+        '-q',
+        '-F',
+        '-t',
+        'ext2',
+        '-O',
+        'dir_index,filetype,ext_attr,sparse_super',
+        '-b',
+        '1024',
+        '-I',
+        '128',
+        '-d',
+        tree,
+        path,
+      ],
+      { expect: [0] },
+    );
     oracle('debugfs').run(['-w', '-R', 'ea_set /file user.key value', path]);
     oracle('e2fsck').run(['-fyD', path]);
     expect(oracle('e2fsck').run(['-fn', path]).status).toBe(0);
@@ -160,7 +177,9 @@ describeWithOracle(['mke2fs', 'e2fsck', 'debugfs'], 'check and e2fsck', () => {
     const image = new Image(good.slice());
     plant(image);
     const report = image.check();
-    expect(report.findings.filter((finding) => finding.severity === 'error').map((finding) => finding.code)).toContain(code);
+    expect(report.findings.filter((finding) => finding.severity === 'error').map((finding) => finding.code)).toContain(
+      code,
+    );
     expect(report.clean).toBe(false);
     expect(JSON.parse(JSON.stringify(report))).toEqual(report);
     writeFileSync(path, image.bytes);
@@ -206,9 +225,12 @@ describe('check', () => {
     expect(performance.now() - began).toBeLessThan(5000);
   });
 
-  it('ends on directories that are each other\'s parents', () => {
+  it("ends on directories that are each other's parents", () => {
     const image = made();
-    for (const [ino, other] of [[12, 13], [13, 12]] as const) {
+    for (const [ino, other] of [
+      [12, 13],
+      [13, 12],
+    ] as const) {
       const inode = image.inode(ino);
       inode.i_mode = 0o40755;
       inode.i_links_count = 2;

@@ -1,8 +1,10 @@
 /**
- * Checks an ext2 filesystem without changing it, in the passes of e2fsck: superblock and descriptors, inodes and their blocks,
+ * Checks an ext2 filesystem without changing it, in the passes of e2fsck: superblock and descriptors, inodes and
+ * their blocks,
  * directories, reachability, link counts, bitmaps and counts.
  *
- * - Every value of the image is doubted; the work is bounded by the size of the device (block-map.ts) and findings by a limit.
+ * - Every value of the image is doubted; the work is bounded by the size of the device (block-map.ts) and findings by
+ *   a limit.
  * - What is damaged is reported, not thrown. Thrown: a feature that we do not have, a device that fails.
  */
 import type { BlockDevice } from '@iomap/block-device';
@@ -77,7 +79,7 @@ export function* check(device: BlockDevice, options: CheckOptions = {}): Io<Chec
     if (isCode(error, 'EUCLEAN')) return fatalReport(describe(error));
     throw error;
   }
-  if (geometry.blockSize < device.sectorSize) return fatalReport('blocks are smaller than the device\'s sectors');
+  if (geometry.blockSize < device.sectorSize) return fatalReport("blocks are smaller than the device's sectors");
   const findings = new Findings(options.maxFindings ?? FINDINGS_MAX);
   const state = new CheckState({ device, geometry, superView: Ext2Super.at(superBytes), findings });
   for (const name of readOnlyFeatures(geometry.roCompat)) {

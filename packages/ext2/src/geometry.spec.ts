@@ -1,11 +1,31 @@
 import { FsError } from '@iomap/io';
 
-import { checkIncompatFeatures, decodeSuper, gdtBlock, groupBlocks, groupFirstBlock, groupHasSuper, groupHead, makeGeometry, readOnlyFeatures } from './geometry.js';
+import {
+  checkIncompatFeatures,
+  decodeSuper,
+  gdtBlock,
+  groupBlocks,
+  groupFirstBlock,
+  groupHasSuper,
+  groupHead,
+  makeGeometry,
+  readOnlyFeatures,
+} from './geometry.js';
 import { COMPAT, Ext2Super, INCOMPAT, RO_COMPAT } from './ondisk.js';
 
 const init = {
-  blockSize: 1024, blocksCount: 8193 * 3, blocksPerGroup: 8192, inodesPerGroup: 2048, inodeSize: 128, firstIno: 11, revision: 1,
-  compat: 0, incompat: 2, roCompat: 1, reservedGdtBlocks: 0, firstMetaBg: 0,
+  blockSize: 1024,
+  blocksCount: 8193 * 3,
+  blocksPerGroup: 8192,
+  inodesPerGroup: 2048,
+  inodeSize: 128,
+  firstIno: 11,
+  revision: 1,
+  compat: 0,
+  incompat: 2,
+  roCompat: 1,
+  reservedGdtBlocks: 0,
+  firstMetaBg: 0,
 };
 
 /** A superblock that is right, for tests that break it. */
@@ -52,7 +72,9 @@ describe('geometry', () => {
 
   it('places descriptors with meta_bg at the first, second and last group of each meta group', () => {
     const geometry = makeGeometry({ ...init, incompat: 2 | INCOMPAT.meta_bg, blocksCount: 8192 * 100 });
-    const withDesc = Array.from({ length: 100 }, (_, group) => group).filter((group) => groupHead(geometry, group).newGdt > 0);
+    const withDesc = Array.from({ length: 100 }, (_, group) => group).filter(
+      (group) => groupHead(geometry, group).newGdt > 0,
+    );
     expect(withDesc).toEqual([0, 1, 31, 32, 33, 63, 64, 65, 95, 96, 97]);
     expect(gdtBlock(geometry, 1)).toBe(1 + 32 * 8192);
     expect(gdtBlock(geometry, 0)).toBe(2);
@@ -106,8 +128,13 @@ describe('decodeSuper', () => {
       return 'none';
     };
     expect(refused(0, INCOMPAT.filetype | INCOMPAT.meta_bg)).toBe('none');
-    expect(refused(0, INCOMPAT.extent | INCOMPAT['64bit'] | 0x80000000)).toBe('unsupported features: extent, 64bit, FEATURE_I31');
+    expect(refused(0, INCOMPAT.extent | INCOMPAT['64bit'] | 0x80000000)).toBe(
+      'unsupported features: extent, 64bit, FEATURE_I31',
+    );
     expect(refused(COMPAT.has_journal, INCOMPAT.filetype | INCOMPAT.needs_recovery)).toContain('needs_recovery');
-    expect(readOnlyFeatures(RO_COMPAT.large_file | RO_COMPAT.metadata_csum | 2 ** 30)).toEqual(['metadata_csum', 'FEATURE_R30']);
+    expect(readOnlyFeatures(RO_COMPAT.large_file | RO_COMPAT.metadata_csum | (2 ** 30))).toEqual([
+      'metadata_csum',
+      'FEATURE_R30',
+    ]);
   });
 });

@@ -1,6 +1,8 @@
 /**
- * Where everything is: the numbers of a superblock that never change under a mount, checked, and the placement rules that
- * follow from them (superblock backups, group descriptors with and without `meta_bg`, reserved descriptor blocks, tables).
+ * Where everything is: the numbers of a superblock that never change under a mount, checked, and the placement rules
+ * that
+ * follow from them (superblock backups, group descriptors with and without `meta_bg`, reserved descriptor blocks,
+ * tables).
  *
  * - `decodeSuper` validates: what a `Geometry` says is in range, consistent and fits the device (I1).
  * - Placement functions are pure; blocks are absolute block numbers, groups count from 0.
@@ -123,7 +125,11 @@ function decodeSizes(view: Ext2SuperView): { blockSize: number; inodeSize: numbe
 function checkGroups(view: Ext2SuperView, geometry: Geometry): void {
   const { blockSize, blocksCount, blocksPerGroup, inodesPerGroup, groupCount } = geometry;
   const bits = 8 * blockSize;
-  need(view.s_frags_per_group === blocksPerGroup, 's_frags_per_group', 'fragments per group differ from blocks per group');
+  need(
+    view.s_frags_per_group === blocksPerGroup,
+    's_frags_per_group',
+    'fragments per group differ from blocks per group',
+  );
   need(inodesPerGroup > 0 && inodesPerGroup <= bits, 's_inodes_per_group', `${inodesPerGroup} inodes per group`);
   need(
     inodesPerGroup >= geometry.inodesPerBlock && geometry.inodeTableBlocks + 2 < blocksPerGroup,
@@ -140,7 +146,11 @@ function checkGroups(view: Ext2SuperView, geometry: Geometry): void {
     's_first_ino',
     `first inode ${geometry.firstIno}`,
   );
-  need(geometry.reservedGdtBlocks <= geometry.addrPerBlock, 's_reserved_gdt_blocks', 'too many reserved descriptor blocks');
+  need(
+    geometry.reservedGdtBlocks <= geometry.addrPerBlock,
+    's_reserved_gdt_blocks',
+    'too many reserved descriptor blocks',
+  );
   // A descriptor table longer than its group cannot be where the rules say; with meta_bg only the old part counts.
   need(
     !geometry.metaBg || geometry.firstMetaBg <= geometry.gdtBlocks,
@@ -172,10 +182,18 @@ export function decodeSuper(bytes: Uint8Array, deviceBytes?: number): Geometry {
   const firstDataBlock = blockSize === BLOCK_SIZE_MIN ? 1 : 0;
   const { s_blocks_count: blocksCount, s_blocks_per_group: blocksPerGroup } = view;
   need(view.s_first_data_block === firstDataBlock, 's_first_data_block', `first data block ${view.s_first_data_block}`);
-  need(blocksPerGroup >= 8 && blocksPerGroup <= 8 * blockSize, 's_blocks_per_group', `${blocksPerGroup} blocks per group`);
+  need(
+    blocksPerGroup >= 8 && blocksPerGroup <= 8 * blockSize,
+    's_blocks_per_group',
+    `${blocksPerGroup} blocks per group`,
+  );
   need(blocksCount > firstDataBlock + 3, 's_blocks_count', `${blocksCount} blocks`);
   if (deviceBytes !== undefined) {
-    need(blocksCount * blockSize <= deviceBytes, 's_blocks_count', `${blocksCount} blocks on a device of ${deviceBytes} bytes`);
+    need(
+      blocksCount * blockSize <= deviceBytes,
+      's_blocks_count',
+      `${blocksCount} blocks on a device of ${deviceBytes} bytes`,
+    );
   }
   const geometry = makeGeometry({
     blockSize,
@@ -209,7 +227,8 @@ export const groupBlocks = (geometry: Geometry, group: number): number =>
 export const groupOfBlock = (geometry: Geometry, block: number): number =>
   Math.floor((block - geometry.firstDataBlock) / geometry.blocksPerGroup);
 /** The group of an inode (≥ 1). */
-export const groupOfInode = (geometry: Geometry, ino: number): number => Math.floor((ino - 1) / geometry.inodesPerGroup);
+export const groupOfInode = (geometry: Geometry, ino: number): number =>
+  Math.floor((ino - 1) / geometry.inodesPerGroup);
 
 const isPowerOf = (n: number, base: number): boolean => {
   let power = base;
@@ -229,7 +248,9 @@ export const oldGdtBlocks = (geometry: Geometry): number =>
 
 /** What stands at the start of a group. */
 export interface GroupHead {
-  /** Block of the superblock copy; 0 = none (in a 1 KiB filesystem block 0 is the boot block, else `hasSuper` tells). */
+  /**
+   * Block of the superblock copy; 0 = none (in a 1 KiB filesystem block 0 is the boot block, else `hasSuper` tells).
+   */
   readonly hasSuper: boolean;
   /** First block of the old-style descriptor table; 0 = none. */
   readonly oldGdt: number;
@@ -248,7 +269,13 @@ export function groupHead(geometry: Geometry, group: number): GroupHead {
   const metaGroup = Math.floor(group / geometry.descPerBlock);
   if (!geometry.metaBg || metaGroup < geometry.firstMetaBg) {
     const count = hasSuper ? oldGdtBlocks(geometry) : 0;
-    return { hasSuper, oldGdt: count > 0 ? first + 1 : 0, oldGdtCount: count, newGdt: 0, headBlocks: superBlocks + count };
+    return {
+      hasSuper,
+      oldGdt: count > 0 ? first + 1 : 0,
+      oldGdtCount: count,
+      newGdt: 0,
+      headBlocks: superBlocks + count,
+    };
   }
   const place = group % geometry.descPerBlock;
   const hasNew = place === 0 || place === 1 || place === geometry.descPerBlock - 1;

@@ -6,13 +6,7 @@
  */
 import type { Timespec } from '@iomap/io';
 
-import {
-  groupBlocks,
-  groupFirstBlock,
-  groupHasSuper,
-  groupHead,
-  type Geometry,
-} from './geometry.js';
+import { groupBlocks, groupFirstBlock, groupHasSuper, groupHead, type Geometry } from './geometry.js';
 import type { MkfsSettings } from './mkfs-options.js';
 import { resizeInodeBytes, type MkfsPlan } from './mkfs-plan.js';
 import {
@@ -200,7 +194,11 @@ function stampInode(bytes: Uint8Array, at: number, inodeSize: number, now: Times
   }
 }
 
-function fillDirectory(inode: Ext2InodeView, geometry: Geometry, place: { block: number; count: number; links: number }): void {
+function fillDirectory(
+  inode: Ext2InodeView,
+  geometry: Geometry,
+  place: { block: number; count: number; links: number },
+): void {
   inode.i_links_count = place.links;
   inode.i_size = place.count * geometry.blockSize;
   inode.i_blocks = (place.count * geometry.blockSize) / 512;
@@ -258,7 +256,11 @@ export function backupGroups(geometry: Geometry): number[] {
   return groups;
 }
 
-function putEntry(bytes: Uint8Array, at: number, entry: { ino: number; name: string; recLen: number; type: number }): void {
+function putEntry(
+  bytes: Uint8Array,
+  at: number,
+  entry: { ino: number; name: string; recLen: number; type: number },
+): void {
   const view = Ext2DirEntry.at(bytes, at);
   view.inode = entry.ino;
   view.rec_len = recLenToDisk(entry.recLen);

@@ -135,7 +135,11 @@ function fitGeometry(settings: MkfsSettings, start: GeometryInit): Geometry {
     const geometry = makeGeometry({ ...sized, reservedGdtBlocks: resize ? reservedGdt(init) : 0 });
     const last = geometry.groupCount - 1;
     const lastBlocks = groupBlocks(geometry, last);
-    if (last > 0 && lastBlocks < groupOverhead(geometry, last) + LAST_GROUP_MIN_BLOCKS && lastBlocks < init.blocksPerGroup) {
+    if (
+      last > 0 &&
+      lastBlocks < groupOverhead(geometry, last) + LAST_GROUP_MIN_BLOCKS &&
+      lastBlocks < init.blocksPerGroup
+    ) {
       init = { ...init, blocksCount: init.blocksCount - lastBlocks };
       continue;
     }

@@ -67,7 +67,13 @@ describeWithOracle(['e2fsck', 'dumpe2fs'], 'mkfs and e2fsck', () => {
 
   it('writes what dumpe2fs reads', () => {
     const uuid = '00112233-4455-6677-8899-aabbccddeeff';
-    const { path } = make(16 * MIB, { label: 'häuser', uuid, reservedPercent: 10, lastMounted: '/mnt/x', inodes: 1000 });
+    const { path } = make(16 * MIB, {
+      label: 'häuser',
+      uuid,
+      reservedPercent: 10,
+      lastMounted: '/mnt/x',
+      inodes: 1000,
+    });
     const said = oracle('dumpe2fs').run([path]).stdout;
     expect(Buffer.from(said, 'latin1').toString()).toMatch(/Filesystem volume name: +häuser/);
     expect(said).toMatch(new RegExp(`UUID: +${uuid}`));
@@ -102,7 +108,9 @@ describe('mkfs', () => {
     try {
       runSync(mkfs(memoryDevice({ sizeBytes }), options, env()));
     } catch (error) {
-      return isCode(error, 'EINVAL', 'ENOSPC', 'EFBIG') ? `${error.code} ${error.detail.field ?? ''}`.trim() : String(error);
+      return isCode(error, 'EINVAL', 'ENOSPC', 'EFBIG')
+        ? `${error.code} ${error.detail.field ?? ''}`.trim()
+        : String(error);
     }
     return 'none';
   };
@@ -110,7 +118,12 @@ describe('mkfs', () => {
   it('gives the same bytes for the same options and environment', () => {
     const bytes = [1, 2].map(() => {
       const device = memoryDevice({ sizeBytes: 2 * MIB });
-      void device.submit({ op: 'write', pos: 0, segments: [new Uint8Array(512).fill(Math.random() * 255)], lengthBytes: 512 });
+      void device.submit({
+        op: 'write',
+        pos: 0,
+        segments: [new Uint8Array(512).fill(Math.random() * 255)],
+        lengthBytes: 512,
+      });
       runSync(mkfs(device, {}, env()));
       return device.toBytes();
     });

@@ -3,7 +3,8 @@
  *
  * - Only metadata is written: inode tables are one `writeZeroes` each, data blocks are left as they are.
  * - What other filesystems look for is wiped first: the first 68 KiB and the last 64 KiB.
- * - The primary superblock is written last, after a flush, so that an interrupted run leaves nothing that looks whole (I1).
+ * - The primary superblock is written last, after a flush, so that an interrupted run leaves nothing that looks whole
+ *   (I1).
  * - The same options, size and `Env` give the same bytes.
  */
 import type { BlockDevice } from '@iomap/block-device';
@@ -24,7 +25,9 @@ import { parseMkfsOptions, type MkfsOptions } from './mkfs-options.js';
 import { planFilesystem, type MkfsPlan } from './mkfs-plan.js';
 import { COMPAT, Ext2Super, featureNames, INCOMPAT, RO_COMPAT, SUPER_POS } from './ondisk.js';
 
-/** Signatures that others look for lie in the first 68 KiB (btrfs at 64 KiB) and, for RAID and GPT, in the last 64 KiB. */
+/**
+ * Signatures that others look for lie in the first 68 KiB (btrfs at 64 KiB) and, for RAID and GPT, in the last 64 KiB.
+ */
 const WIPE_HEAD_BYTES = 68 * 1024;
 const WIPE_TAIL_BYTES = 64 * 1024;
 /** Groups whose bitmaps are in memory at once. */
@@ -68,7 +71,11 @@ class Writer {
 
   zeroes(pos: number, lengthBytes: number): void {
     if (lengthBytes <= 0) return;
-    this.#requests.push({ kind: 'bio', target: this.#device, bio: { op: 'writeZeroes', pos, segments: [], lengthBytes } });
+    this.#requests.push({
+      kind: 'bio',
+      target: this.#device,
+      bio: { op: 'writeZeroes', pos, segments: [], lengthBytes },
+    });
   }
 
   *submit(): Io<void> {
@@ -188,7 +195,10 @@ export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env =
   const plan = planFilesystem(settings, sizeBytes);
   const { geometry } = plan;
   if (geometry.blockSize < device.sectorSize) {
-    throw new FsError('EINVAL', { why: `smaller than a sector (${device.sectorSize})`, detail: { field: 'blockSize' } });
+    throw new FsError('EINVAL', {
+      why: `smaller than a sector (${device.sectorSize})`,
+      detail: { field: 'blockSize' },
+    });
   }
   const identity: MkfsIdentity = {
     now: env.now(),

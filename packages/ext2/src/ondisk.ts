@@ -297,7 +297,7 @@ export function featureNames(mask: number, table: Readonly<Record<string, number
   const names: string[] = [];
   for (let bit = 0; bit < 32; bit++) {
     const value = (1 << bit) >>> 0;
-    if (((mask & value) >>> 0) === 0) continue;
+    if ((mask & value) >>> 0 === 0) continue;
     const known = Object.entries(table).find(([, one]) => one === value);
     names.push(known?.[0] ?? `FEATURE_${prefix}${bit}`);
   }

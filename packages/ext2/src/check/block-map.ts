@@ -1,7 +1,8 @@
 /**
  * A file's blocks: walks direct pointers and indirect trees, claims every block, counts.
  *
- * An indirect block that somebody holds already is not walked again (I1): so each is walked once in a whole check, whatever
+ * An indirect block that somebody holds already is not walked again (I1): so each is walked once in a whole check,
+ * whatever
  * loops and shared trees an image has, and the work is bounded by the size of the device.
  */
 import type { Io } from '@iomap/io';
@@ -34,7 +35,10 @@ function visitData(state: CheckState, walk: BlockWalk, logical: number, block: n
   walk.last = logical;
   if (!state.claim(block)) {
     const what = state.isMetadata(block) ? 'is filesystem metadata' : 'is claimed twice';
-    state.findings.error('block-map', 'block-claimed-twice', `block ${logical} of the file ${what}`, { ino: walk.ino, block });
+    state.findings.error('block-map', 'block-claimed-twice', `block ${logical} of the file ${what}`, {
+      ino: walk.ino,
+      block,
+    });
   }
   walk.pairs?.push(logical, block);
 }
@@ -51,7 +55,8 @@ export class BlockMapWalker {
 
   /** True when the slots at `at` have an indirect block, so that `walkIndirect` has work. */
   hasIndirect(data: DataView, at: number): boolean {
-    for (let slot = NDIR_BLOCKS; slot < NDIR_BLOCKS + 3; slot++) if (data.getUint32(at + slot * 4, true) !== 0) return true;
+    for (let slot = NDIR_BLOCKS; slot < NDIR_BLOCKS + 3; slot++)
+      if (data.getUint32(at + slot * 4, true) !== 0) return true;
     return false;
   }
 
@@ -84,7 +89,9 @@ export class BlockMapWalker {
     const bytes = this.#blocks[level];
     if (bytes === undefined) return;
     if (!state.inRange(block)) {
-      state.findings.error('block-map', 'illegal-indirect', `${PLACE_NAMES[level]} block is ${block}`, { ino: walk.ino });
+      state.findings.error('block-map', 'illegal-indirect', `${PLACE_NAMES[level]} block is ${block}`, {
+        ino: walk.ino,
+      });
       walk.cut = true;
       return;
     }

@@ -1,7 +1,9 @@
 /**
- * The hashed index of a directory: its root in block 0, interior nodes, and that every leaf holds the hashes that its place says.
+ * The hashed index of a directory: its root in block 0, interior nodes, and that every leaf holds the hashes that its
+ * place says.
  *
- * Depth is bounded by the levels that the root says (at most 2), and a block is visited once (a second reference is a finding).
+ * Depth is bounded by the levels that the root says (at most 2), and a block is visited once (a second reference is a
+ * finding).
  */
 import type { Io } from '@iomap/io';
 
@@ -46,12 +48,25 @@ export function* checkIndex(state: CheckState, dir: DirRecord): Io<void> {
   if (levels > LEVELS_MAX) return error(`${levels} levels`);
   if ((data.getUint8(0x1f) & 1) !== 0) return error('unknown flags');
   const version = hashVersion + ((superView.s_flags & FLAGS_UNSIGNED_HASH) !== 0 ? 3 : 0);
-  const walk: Walk = { state, dir, map, seen: new Set([0]), version, seed: superView.s_hash_seed.toArray(), levels, error };
+  const walk: Walk = {
+    state,
+    dir,
+    map,
+    seen: new Set([0]),
+    version,
+    seed: superView.s_hash_seed.toArray(),
+    levels,
+    error,
+  };
   yield* walkNode(walk, bytes, { from: ROOT_ENTRIES, level: levels, low: 0, high: HASH_END });
   for (const logical of map.keys()) if (!walk.seen.has(logical)) return error(`block ${logical} is not in the index`);
 }
 
-function* walkNode(walk: Walk, bytes: Uint8Array, node: { from: number; level: number; low: number; high: number }): Io<void> {
+function* walkNode(
+  walk: Walk,
+  bytes: Uint8Array,
+  node: { from: number; level: number; low: number; high: number },
+): Io<void> {
   const { blockSize } = walk.state.geometry;
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const limit = data.getUint16(node.from, true);
@@ -102,7 +117,7 @@ function checkLeaf(walk: Walk, bytes: Uint8Array, leaf: { low: number; high: num
   const low = bound(leaf.low);
   // A name may equal the next leaf's first hash only where that leaf goes on with it (its lowest bit says so).
   const high = leaf.high === HASH_END || leaf.high % 2 === 1 ? leaf.high : leaf.high - 1;
-  for (let at = 0; at + 8 <= blockSize; ) {
+  for (let at = 0; at + 8 <= blockSize;) {
     const recLen = recLenFromDisk(data.getUint16(at + 4, true), blockSize);
     const nameLength = data.getUint8(at + 6);
     if (recLen < 12 || at + recLen > blockSize || nameLength + 8 > recLen) return; // pass 2 said so

@@ -1,7 +1,8 @@
 /**
  * Pass 2: the entries of every directory, in the order of their blocks on the device.
  *
- * A name that occurs twice is found by a hash of its bytes and confirmed by comparing; a directory is held in memory one block at
+ * A name that occurs twice is found by a hash of its bytes and confirmed by comparing; a directory is held in memory
+ * one block at
  * a time, with one number per entry.
  */
 import type { Io } from '@iomap/io';
@@ -54,17 +55,22 @@ export class DirectoryPass {
     let next = 0;
     for (let i = 0; i < dir.blocks.length; i += 2) {
       const logical = dir.blocks[i] ?? 0;
-      if (logical !== next) findings.error('directory', 'dir-hole', `blocks ${next} to ${logical - 1} are missing`, { ino: dir.ino });
+      if (logical !== next)
+        findings.error('directory', 'dir-hole', `blocks ${next} to ${logical - 1} are missing`, { ino: dir.ino });
       next = logical + 1;
       yield* this.#state.readBlocks(dir.blocks[i + 1] ?? 0, bytes);
       this.#checkBlock(dir, { bytes, logical, keys, twice });
     }
-    if (dir.blocks.length > 0 && dir.dotdot === 0) findings.error('directory', 'no-dotdot', "'..' is missing", { ino: dir.ino });
+    if (dir.blocks.length > 0 && dir.dotdot === 0)
+      findings.error('directory', 'no-dotdot', "'..' is missing", { ino: dir.ino });
     if (twice.size > 0) yield* this.#confirmTwice(dir, twice, bytes);
     if (dir.indexed) yield* checkIndex(this.#state, dir);
   }
 
-  #checkBlock(dir: DirRecord, block: { bytes: Uint8Array; logical: number; keys: Set<number>; twice: Set<number> }): void {
+  #checkBlock(
+    dir: DirRecord,
+    block: { bytes: Uint8Array; logical: number; keys: Set<number>; twice: Set<number> },
+  ): void {
     const { blockSize } = this.#state.geometry;
     const { bytes, logical } = block;
     const data = this.#data;
@@ -86,13 +92,17 @@ export class DirectoryPass {
     if (logical === 0 && index < 2) corrupt("'.' and '..' are not there");
   }
 
-  #checkDots(dir: DirRecord, entry: { bytes: Uint8Array; data: DataView; at: number; index: number; nameLength: number }): void {
+  #checkDots(
+    dir: DirRecord,
+    entry: { bytes: Uint8Array; data: DataView; at: number; index: number; nameLength: number },
+  ): void {
     const { bytes, data, at, index, nameLength } = entry;
     const { findings, geometry } = this.#state;
     const error = (code: string, message: string): void => findings.error('directory', code, message, { ino: dir.ino });
     const child = data.getUint32(at, true);
     const right = nameLength === index + 1 && bytes[at + HEAD] === DOT && (index === 0 || bytes[at + HEAD + 1] === DOT);
-    if (right && bytes[at + HEAD + index + 1] !== 0) error('dots-padding', `the name of entry ${index} does not end with a NUL`);
+    if (right && bytes[at + HEAD + index + 1] !== 0)
+      error('dots-padding', `the name of entry ${index} does not end with a NUL`);
     if (!right || child === 0) error('no-dots', `entry ${index} is not '${index === 0 ? '.' : '..'}'`);
     if (child === 0) return;
     if (child > geometry.inodesCount) return error('entry-inode', `'${index === 0 ? '.' : '..'}' is inode ${child}`);
@@ -102,7 +112,12 @@ export class DirectoryPass {
     this.#state.countLink(index === 0 ? dir.ino : child);
   }
 
-  #checkEntry(dir: DirRecord, data: DataView, at: number, entry: { bytes: Uint8Array; nameLength: number; keys: Set<number>; twice: Set<number> }): void {
+  #checkEntry(
+    dir: DirRecord,
+    data: DataView,
+    at: number,
+    entry: { bytes: Uint8Array; nameLength: number; keys: Set<number>; twice: Set<number> },
+  ): void {
     const { findings, geometry, stats } = this.#state;
     const { bytes, nameLength } = entry;
     stats.entries++;
@@ -117,7 +132,8 @@ export class DirectoryPass {
         break;
       }
     }
-    if (nameLength <= 2 && bytes[at + HEAD] === DOT && (nameLength === 1 || bytes[at + HEAD + 1] === DOT)) error('dots-again', 'is not the first of its kind');
+    if (nameLength <= 2 && bytes[at + HEAD] === DOT && (nameLength === 1 || bytes[at + HEAD + 1] === DOT))
+      error('dots-again', 'is not the first of its kind');
     const key = nameKey(bytes, at + HEAD, nameLength);
     if (entry.keys.has(key)) entry.twice.add(key);
     else entry.keys.add(key);
@@ -142,8 +158,13 @@ export class DirectoryPass {
     const type = this.#state.kindOf(child) & KIND_TYPE;
     const right = geometry.filetype ? stored === type || this.#state.kindOf(child) === 0 : stored === 0;
     if (!right && stored === 0) {
-      findings.warning('directory', 'entry-type-unknown', `the entry of inode ${child} has no file type`, { ino: dir.ino });
-    } else if (!right) findings.error('directory', 'entry-type', `the entry of inode ${child} has file type ${stored}`, { ino: dir.ino });
+      findings.warning('directory', 'entry-type-unknown', `the entry of inode ${child} has no file type`, {
+        ino: dir.ino,
+      });
+    } else if (!right)
+      findings.error('directory', 'entry-type', `the entry of inode ${child} has file type ${stored}`, {
+        ino: dir.ino,
+      });
   }
 
   /** Second reading of a directory in which names may be doubled. */
@@ -153,13 +174,14 @@ export class DirectoryPass {
     const data = this.#data;
     for (let i = 0; i < dir.blocks.length; i += 2) {
       yield* this.#state.readBlocks(dir.blocks[i + 1] ?? 0, bytes);
-      for (let at = 0; at + HEAD <= blockSize; ) {
+      for (let at = 0; at + HEAD <= blockSize;) {
         const recLen = recLenFromDisk(data.getUint16(at + 4, true), blockSize);
         const nameLength = data.getUint8(at + 6);
         if (recLen < 12 || recLen % 4 !== 0 || at + recLen > blockSize || nameLength + HEAD > recLen) break;
         if (data.getUint32(at, true) !== 0 && keys.has(nameKey(bytes, at + HEAD, nameLength))) {
           const name = nameText(bytes, at + HEAD, nameLength);
-          if (names.has(name)) this.#state.findings.error('directory', 'name-twice', `'${name}' is there twice`, { ino: dir.ino });
+          if (names.has(name))
+            this.#state.findings.error('directory', 'name-twice', `'${name}' is there twice`, { ino: dir.ino });
           names.add(name);
         }
         at += recLen;

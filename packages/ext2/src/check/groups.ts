@@ -3,7 +3,18 @@ import { isPowerOfTwo, type Io } from '@iomap/io';
 
 import { gdtBlock, groupBlocks, groupFirstBlock } from '../geometry.js';
 import { backupGroups } from '../mkfs-image.js';
-import { COMPAT, DIND_BLOCK, Ext2GroupDesc, Ext2Inode, IFMT, IFREG, JOURNAL_INO, RESIZE_INO, STATE_ERROR, STATE_VALID } from '../ondisk.js';
+import {
+  COMPAT,
+  DIND_BLOCK,
+  Ext2GroupDesc,
+  Ext2Inode,
+  IFMT,
+  IFREG,
+  JOURNAL_INO,
+  RESIZE_INO,
+  STATE_ERROR,
+  STATE_VALID,
+} from '../ondisk.js';
 import type { CheckState } from './state.js';
 
 const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
@@ -12,7 +23,8 @@ const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0)
 export function checkSuper(state: CheckState): void {
   const { superView: view, geometry, findings } = state;
   const bad = (code: string, message: string): void => findings.error('superblock', code, message);
-  if (view.s_r_blocks_count > geometry.blocksCount / 2) bad('reserved-blocks', 'more than half of the blocks are reserved');
+  if (view.s_r_blocks_count > geometry.blocksCount / 2)
+    bad('reserved-blocks', 'more than half of the blocks are reserved');
   if (isZero(view.s_uuid)) findings.warning('superblock', 'uuid-zero', 'the uuid is zero');
   if ((view.s_state & STATE_ERROR) !== 0) {
     findings.warning('superblock', 'state-error', 'the superblock says that the filesystem has errors');
@@ -44,7 +56,8 @@ function checkJournalFields({ superView: view, geometry, findings }: CheckState)
     return;
   }
   if (view.s_journal_inum !== 0) bad('journal-unexpected', 'a journal inode without has_journal');
-  if (view.s_journal_dev !== 0 || !isZero(view.s_journal_uuid)) bad('journal-unexpected', 'an external journal without has_journal');
+  if (view.s_journal_dev !== 0 || !isZero(view.s_journal_uuid))
+    bad('journal-unexpected', 'an external journal without has_journal');
 }
 
 /** Reads all group descriptors into the state's columns and checks their places. */
@@ -103,7 +116,10 @@ function checkPlaces(state: CheckState, group: number): boolean {
   return sane;
 }
 
-/** The resize inode must map exactly the reserved descriptor blocks and their copies; its double-indirect block is claimed. */
+/**
+ * The resize inode must map exactly the reserved descriptor blocks and their copies; its double-indirect block is
+ * claimed.
+ */
 export function* checkResizeInode(state: CheckState): Io<void> {
   const { geometry, groups, findings } = state;
   if ((geometry.compat & COMPAT.resize_inode) === 0 || groups.sane[0] !== 1) return;
@@ -112,7 +128,8 @@ export function* checkResizeInode(state: CheckState): Io<void> {
   const at = (RESIZE_INO - 1) * inodeSize;
   yield* state.readBlocks((groups.inodeTable[0] ?? 0) + Math.floor(at / blockSize), bytes);
   const inode = Ext2Inode.at(bytes, at % blockSize);
-  const bad = (why: string): void => findings.error('inode', 'resize-inode', `resize inode: ${why}`, { ino: RESIZE_INO });
+  const bad = (why: string): void =>
+    findings.error('inode', 'resize-inode', `resize inode: ${why}`, { ino: RESIZE_INO });
   if (inode.i_size_high > 0 || inode.i_size >= 2 ** 31) state.largeFiles++;
   const pointers = inode.i_block.toArray();
   const blocks = inode.i_blocks;
@@ -122,7 +139,8 @@ export function* checkResizeInode(state: CheckState): Io<void> {
     if (reservedGdtBlocks > 0 || inode.i_links_count !== 0 || inode.i_mode !== 0) bad('not a regular file');
     return;
   }
-  if (pointers.some((block, slot) => slot !== DIND_BLOCK && block !== 0)) return bad('has other blocks than a double-indirect one');
+  if (pointers.some((block, slot) => slot !== DIND_BLOCK && block !== 0))
+    return bad('has other blocks than a double-indirect one');
   if (!state.inRange(dind)) return bad(`its double-indirect block is ${dind}`);
   if (!state.claim(dind)) bad('its double-indirect block is in use otherwise');
   yield* state.readBlocks(dind, bytes);
@@ -131,7 +149,8 @@ export function* checkResizeInode(state: CheckState): Io<void> {
   const expected = new Map<number, number>();
   for (let i = 0; i < reservedGdtBlocks; i++) expected.set((geometry.gdtBlocks + i) % geometry.addrPerBlock, first + i);
   for (let slot = 0; slot < geometry.addrPerBlock; slot++) {
-    if (table.getUint32(slot * 4, true) !== (expected.get(slot) ?? 0)) return bad('does not list the reserved descriptor blocks');
+    if (table.getUint32(slot * 4, true) !== (expected.get(slot) ?? 0))
+      return bad('does not list the reserved descriptor blocks');
   }
   const backups = backupGroups(geometry);
   for (let i = 0; i < reservedGdtBlocks; i++) {

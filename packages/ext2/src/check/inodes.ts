@@ -7,8 +7,23 @@
 import type { Io } from '@iomap/io';
 
 import {
-  APPEND_FL, BAD_INO, COMPAT, EXTENTS_FL, Ext2InodeLarge, fileTypeOfMode, FT_DIR, FT_REG_FILE,
-  FT_SYMLINK, FT_UNKNOWN, IMMUTABLE_FL, INDEX_FL, INLINE_DATA_FL, RESIZE_INO, RO_COMPAT, ROOT_INO, SLOW_SYMLINK_BYTES,
+  APPEND_FL,
+  BAD_INO,
+  COMPAT,
+  EXTENTS_FL,
+  Ext2InodeLarge,
+  fileTypeOfMode,
+  FT_DIR,
+  FT_REG_FILE,
+  FT_SYMLINK,
+  FT_UNKNOWN,
+  IMMUTABLE_FL,
+  INDEX_FL,
+  INLINE_DATA_FL,
+  RESIZE_INO,
+  RO_COMPAT,
+  ROOT_INO,
+  SLOW_SYMLINK_BYTES,
 } from '../ondisk.js';
 import { BlockMapWalker, type BlockWalk } from './block-map.js';
 import { KIND_BAD, KIND_USED, type CheckState, type GroupInodes } from './state.js';
@@ -60,7 +75,9 @@ export class InodePass {
     }
     for (const [block, { stored, found }] of this.#xattrs) {
       if (stored !== found) {
-        findings.error('xattr', 'xattr-refcount', `the reference count is ${stored}, ${found} inodes use it`, { block });
+        findings.error('xattr', 'xattr-refcount', `the reference count is ${stored}, ${found} inodes use it`, {
+          block,
+        });
       }
     }
     const { largeFiles } = this.#state;
@@ -103,11 +120,14 @@ export class InodePass {
         this.#checkFields(inode); // its blocks are groups.ts's
         return false;
       }
-      if (mode !== 0 && type !== FT_REG_FILE && ino !== BAD_INO) findings.error('inode', 'reserved-mode', `a reserved inode has mode ${mode.toString(8)}`, { ino });
+      if (mode !== 0 && type !== FT_REG_FILE && ino !== BAD_INO)
+        findings.error('inode', 'reserved-mode', `a reserved inode has mode ${mode.toString(8)}`, { ino });
     } else {
       stats.inodesUsed++;
-      if (data.getUint32(at + o.i_dtime, true) !== 0) findings.error('inode', 'dtime-in-use', 'in use, but has a deletion time', { ino });
-      if (ino === ROOT_INO && type !== FT_DIR) findings.error('inode', 'root-not-directory', 'the root inode is not a directory', { ino });
+      if (data.getUint32(at + o.i_dtime, true) !== 0)
+        findings.error('inode', 'dtime-in-use', 'in use, but has a deletion time', { ino });
+      if (ino === ROOT_INO && type !== FT_DIR)
+        findings.error('inode', 'root-not-directory', 'the root inode is not a directory', { ino });
     }
     let bad = false;
     this.#checkFields(inode);
@@ -121,7 +141,8 @@ export class InodePass {
     }
     const stored = data.getUint32(at + o.i_blocks, true);
     const right = (mapped.blocks + xattrBlocks) * (geometry.blockSize / 512);
-    if (!mapped.cut && stored !== right) findings.error('inode', 'i-blocks', `i_blocks is ${stored}, not ${right}`, { ino });
+    if (!mapped.cut && stored !== right)
+      findings.error('inode', 'i-blocks', `i_blocks is ${stored}, not ${right}`, { ino });
     return bad;
   }
 
@@ -132,14 +153,16 @@ export class InodePass {
     if ((flags & INDEX_FL) !== 0 && (type !== FT_DIR || (geometry.compat & COMPAT.dir_index) === 0)) {
       error('index-flag', 'has the index flag');
     }
-    if ((flags & (EXTENTS_FL | INLINE_DATA_FL)) !== 0) error('foreign-flag', 'has extents or inline data, without the feature');
+    if ((flags & (EXTENTS_FL | INLINE_DATA_FL)) !== 0)
+      error('foreign-flag', 'has extents or inline data, without the feature');
     if ((flags & (VERITY_FL | CASEFOLD_FL)) !== 0) error('foreign-flag', 'has verity or casefold, without the feature');
     if ((flags & ENCRYPT_FL) !== 0) findings.warning('inode', 'encrypt-flag', 'is marked as encrypted', { ino });
     const high = data.getUint32(at + o.i_size_high, true);
     if (type === FT_DIR && high !== 0) error('dir-size-high', 'a directory of over 4 GiB');
     if (data.getUint32(at + o.i_faddr, true) !== 0) error('faddr', 'has a fragment address');
     if (data.getUint16(at + o.l_i_blocks_hi, true) !== 0) error('blocks-high', 'i_blocks is over 32 bits');
-    if (data.getUint16(at + o.l_i_file_acl_high, true) !== 0) error('file-acl-high', 'the attribute block is over 32 bits');
+    if (data.getUint16(at + o.l_i_file_acl_high, true) !== 0)
+      error('file-acl-high', 'the attribute block is over 32 bits');
   }
 
   #checkInodeXattrs({ ino, data, bytes, at }: InodeAt): void {
@@ -185,7 +208,8 @@ export class InodePass {
     const { stats, geometry } = this.#state;
     const none = { blocks: 0, cut: false, bad: false as string | false };
     const size = data.getUint32(at + o.i_size, true);
-    const fastLink = type === FT_SYMLINK && data.getUint32(at + o.i_blocks, true) === xattrBlocks * (geometry.blockSize / 512);
+    const fastLink =
+      type === FT_SYMLINK && data.getUint32(at + o.i_blocks, true) === xattrBlocks * (geometry.blockSize / 512);
     if (fastLink) {
       stats.symlinks++;
       return { ...none, bad: this.#checkFastLink(inode, size) };
@@ -215,7 +239,8 @@ export class InodePass {
     this.#state.stats.symlinks++;
     const { blockSize } = this.#state.geometry;
     if (walk.cut) return false;
-    if (size === 0 || size >= blockSize || data.getUint32(at + o.i_size_high, true) !== 0) return `a symlink of ${size} bytes`;
+    if (size === 0 || size >= blockSize || data.getUint32(at + o.i_size_high, true) !== 0)
+      return `a symlink of ${size} bytes`;
     const block = data.getUint32(at + o.i_block, true);
     if (walk.blocks !== 1 || walk.last !== 0) return `a symlink with ${walk.blocks} blocks`;
     yield* this.#state.readBlocks(block, this.#scratch);
@@ -226,7 +251,8 @@ export class InodePass {
     const { findings } = this.#state;
     if (type === FT_UNKNOWN) return 'the mode has no known type';
     const flags = data.getUint32(at + o.i_flags, true);
-    if ((flags & (IMMUTABLE_FL | APPEND_FL)) !== 0) findings.error('inode', 'special-flags', 'a special file is immutable or append-only', { ino });
+    if ((flags & (IMMUTABLE_FL | APPEND_FL)) !== 0)
+      findings.error('inode', 'special-flags', 'a special file is immutable or append-only', { ino });
     if (size !== 0) findings.error('inode', 'special-size', `a special file of ${size} bytes`, { ino });
     return false;
   }

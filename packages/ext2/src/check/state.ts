@@ -1,7 +1,8 @@
 /**
  * What the passes of a check share: the geometry, the group tables, which blocks are claimed, what every inode is.
  *
- * Memory follows what is in use, not what the image says: claims and inode facts are kept per group, from the first one on.
+ * Memory follows what is in use, not what the image says: claims and inode facts are kept per group, from the first
+ * one on.
  * - I1: a block is claimed by one owner; a second claim is a finding and answers false.
  * - I2: blocks of a group's own metadata are never claimable; they are computed, not stored.
  */
@@ -71,7 +72,15 @@ export class CheckState {
   readonly groups: GroupTable;
   readonly dirs = new Map<number, DirRecord>();
   readonly stats: CheckStats = {
-    inodesUsed: 0, directories: 0, files: 0, symlinks: 0, special: 0, blocksUsed: 0, indirectBlocks: 0, xattrBlocks: 0, entries: 0,
+    inodesUsed: 0,
+    directories: 0,
+    files: 0,
+    symlinks: 0,
+    special: 0,
+    blocksUsed: 0,
+    indirectBlocks: 0,
+    xattrBlocks: 0,
+    entries: 0,
   };
   /** Directories found per group, for `bg_used_dirs_count`. */
   readonly dirsInGroup = new Map<number, number>();
@@ -169,7 +178,11 @@ export class CheckState {
     const known = this.#inodes[group];
     if (known !== undefined) return known;
     const count = this.geometry.inodesPerGroup;
-    const made = { kind: new Uint8Array(count), linksStored: new Uint16Array(count), linksFound: new Uint32Array(count) };
+    const made = {
+      kind: new Uint8Array(count),
+      linksStored: new Uint16Array(count),
+      linksFound: new Uint32Array(count),
+    };
     this.#inodes[group] = made;
     return made;
   }

@@ -25,7 +25,9 @@ export function checkTree(state: CheckState): void {
     for (const one of chain) connected.add(one.ino);
     if (!whole && chain.length > 0) {
       const top = chain.at(-1) ?? dir;
-      findings.error('tree', 'unconnected-directory', 'the directory cannot be reached from the root', { ino: top.ino });
+      findings.error('tree', 'unconnected-directory', 'the directory cannot be reached from the root', {
+        ino: top.ino,
+      });
     }
     const parent = dir.ino === ROOT_INO ? ROOT_INO : dir.parent;
     if (parent !== 0 && dir.dotdot !== 0 && dir.dotdot !== parent) {
@@ -56,7 +58,7 @@ export function checkLinks(state: CheckState): void {
 
 /** The first bit in which two bitmaps differ, from bit `from` up to `end`; -1 = none. */
 function firstDifference(a: Uint8Array, b: Uint8Array, from: number, end: number): number {
-  for (let at = from; at < end; ) {
+  for (let at = from; at < end;) {
     if (at % 8 === 0 && at + 8 <= end && a[at >> 3] === b[at >> 3]) {
       at += 8;
       continue;
@@ -140,6 +142,7 @@ export function* checkBitmaps(state: CheckState): Io<void> {
 
 function checkCount(state: CheckState, group: number, code: string, stored: number, right: number): void {
   if (stored === right) return;
-  state.findings.error('group-descriptor', `group-${code}`, `${code.replace('-', ' ')}: ${stored}, not ${right}`, { group });
+  state.findings.error('group-descriptor', `group-${code}`, `${code.replace('-', ' ')}: ${stored}, not ${right}`, {
+    group,
+  });
 }
-

@@ -4,8 +4,16 @@ import { XATTR_MAGIC } from '../ondisk.js';
 /** What is wrong with a list, or undefined. */
 type Fault = string | undefined;
 
-/** The hash that an entry in a block must carry: over its name (as signed or unsigned characters) and its value's words. */
-function entryHash(bytes: Uint8Array, data: DataView, at: number, value: { offset: number; size: number }, signed: boolean): number {
+/**
+ * The hash that an entry in a block must carry: over its name (as signed or unsigned characters) and its value's words.
+ */
+function entryHash(
+  bytes: Uint8Array,
+  data: DataView,
+  at: number,
+  value: { offset: number; size: number },
+  signed: boolean,
+): number {
   const nameLength = bytes[at] ?? 0;
   let hash = 0;
   for (let i = 0; i < nameLength; i++) {
@@ -25,7 +33,10 @@ function entryHash(bytes: Uint8Array, data: DataView, at: number, value: { offse
  * @param area entries and values end at `area.end`
  * @param inInode a hash of zero is right there
  */
-export function checkXattrEntries(bytes: Uint8Array, area: { from: number; valueBase: number; end: number; inInode: boolean }): Fault {
+export function checkXattrEntries(
+  bytes: Uint8Array,
+  area: { from: number; valueBase: number; end: number; inInode: boolean },
+): Fault {
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const taken: [number, number][] = [];
   let at = area.from;
@@ -51,7 +62,8 @@ export function checkXattrEntries(bytes: Uint8Array, area: { from: number; value
     const stored = data.getUint32(at + 12, true);
     if (!(area.inInode && stored === 0)) {
       const value = { offset, size };
-      const right = entryHash(bytes, data, at, value, false) === stored || entryHash(bytes, data, at, value, true) === stored;
+      const right =
+        entryHash(bytes, data, at, value, false) === stored || entryHash(bytes, data, at, value, true) === stored;
       if (!right) return 'an attribute hash does not match';
     }
     at = next;
