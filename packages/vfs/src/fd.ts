@@ -127,7 +127,7 @@ export function* writev(caller: Caller, fd: number, buffers: readonly Uint8Array
   return total;
 }
 
-// eslint-disable-next-line require-yield
+ 
 export function* fstat(caller: Caller, fd: number): Io<Attr> {
   return attrOf(caller.core.files.get(fd).inode);
 }

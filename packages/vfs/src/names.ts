@@ -4,7 +4,7 @@
  * An ASCII string is its own byte string, which is nearly all of them: one scan, no copy. Others are UTF-8. A name that is
  * not UTF-8 decodes with U+FFFD for what is broken (as Node does); whoever needs it exact keeps the byte string.
  */
-const NOT_ASCII = /[^\x00-\x7f]/; // eslint-disable-line no-control-regex
+const NOT_ASCII = /[^\x00-\x7f]/;  
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

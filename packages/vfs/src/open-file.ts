@@ -66,12 +66,4 @@ export class FileTable<T> {
     this.#count--;
     return file;
   }
-
-  /** The open files with their descriptors. */
-  *entries(): Generator<[number, T], void, void> {
-    for (let at = 0; at < this.#files.length; at++) {
-      const file = this.#files[at];
-      if (file !== undefined) yield [at + FIRST_FD, file];
-    }
-  }
 }

@@ -152,7 +152,7 @@ export function* lstat(caller: Caller, path: string): Io<Attr> {
   return yield* withInode(caller, path, false, attrIo);
 }
 
-// eslint-disable-next-line require-yield
+ 
 function* attrIo(inode: Inode): Io<Attr> {
   return attrOf(inode);
 }
@@ -275,7 +275,7 @@ export function* setattr(caller: Caller, path: string, change: AttrChange, follo
 
 /** access(2) with the mount's credentials. `mode`: R_OK | W_OK | X_OK, 0 = exists. */
 export function* access(caller: Caller, path: string, mode = 0): Io<void> {
-  // eslint-disable-next-line require-yield
+   
   yield* withInode(caller, path, true, function* (inode) {
     if ((mode & ~7) !== 0) throw new FsError('EINVAL');
     if ((mode & 2) !== 0 && caller.core.fs.readOnly && !isSpecial(inode)) throw new FsError('EROFS');

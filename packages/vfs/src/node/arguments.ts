@@ -20,7 +20,7 @@ import { invalidType, invalidValue, outOfRange } from './errors.js';
 /** Node's `PathLike`. */
 export type Path = string | Uint8Array | URL;
 
-const PLAIN = /^[\x01-\x7f]*$/; // eslint-disable-line no-control-regex
+const PLAIN = /^[\x01-\x7f]*$/;  
 
 /** The byte string of a path. */
 export function pathOf(path: unknown, name = 'path'): string {
@@ -34,7 +34,7 @@ export function pathOf(path: unknown, name = 'path'): string {
     if (bytes.includes('\0')) throw invalidValue(name, bytes, 'must be a string, Uint8Array, or URL without null bytes');
     return bytes;
   }
-  if (path instanceof URL) return pathOf(fileURLToPath(path, { windows: false } as object), name);
+  if (path instanceof URL) return pathOf(fileURLToPath(path, { windows: false }), name);
   throw invalidType(name, 'of type string or an instance of Buffer or URL', path);
 }
 

@@ -89,7 +89,10 @@ function callbackOf(ctx: Context, runner: Runner, name: string, op: Op) {
     if (typeof callback !== 'function') throw invalidType('cb', 'of type function', callback);
     const rest = args.slice(0, given);
     if (name === 'exists') {
-      runner.async(op(ctx, ...rest)).then((is) => process.nextTick(callback, is), undefined);
+      runner.async(op(ctx, ...rest)).then(
+        (is) => process.nextTick(callback, is),
+        () => process.nextTick(callback, false),
+      );
       return;
     }
     if (name === 'read' && !ArrayBuffer.isView(rest[1])) rest[1] = withBuffer(rest[1]);

@@ -105,33 +105,47 @@ export class Dir implements AsyncIterable<Entry> {
 
   read(): Promise<Entry | null>;
   read(callback: (error: unknown, entry: Entry | null) => void): void;
-  read(callback?: (error: unknown, entry: Entry | null) => void): Promise<Entry | null> | void {
+  read(callback?: (error: unknown, entry: Entry | null) => void): Promise<Entry | null> | undefined {
     return settle(this.#run.async(this.#dir.read()), callback);
   }
 
   close(): Promise<void>;
   close(callback: (error: unknown) => void): void;
-  close(callback?: (error: unknown) => void): Promise<void> | void {
+  close(callback?: (error: unknown) => void): Promise<void> | undefined {
     return settle(this.#run.async(this.#dir.close()), callback);
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Entry, void, void> {
-    try {
-      for (let entry = await this.read(); entry !== null; entry = await this.read()) yield entry;
-    } finally {
+  /** The entries; the directory is closed at the end, or when the loop is left. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Entry, undefined> {
+    const leave = async (): Promise<IteratorReturnResult<undefined>> => {
       await this.close();
-    }
+      return { done: true, value: undefined };
+    };
+    return {
+      next: async () => {
+        const value = await this.read();
+        return value === null ? await leave() : { done: false, value };
+      },
+      return: leave,
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
-  entries(): AsyncGenerator<Entry, void, void> {
+  entries(): AsyncIterableIterator<Entry, undefined> {
     return this[Symbol.asyncIterator]();
   }
 }
 
-function settle<T>(promise: Promise<T>, callback: ((error: unknown, value: T) => void) | undefined): Promise<T> | void {
+function settle<T>(
+  promise: Promise<T>,
+  callback: ((error: unknown, value: T) => void) | undefined,
+): Promise<T> | undefined {
   if (callback === undefined) return promise;
   promise.then(
     (value) => process.nextTick(callback, null, value),
     (error: unknown) => process.nextTick(callback, error),
   );
+  return undefined;
 }

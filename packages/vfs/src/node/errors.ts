@@ -11,10 +11,18 @@ const coded = (error: Error, code: string): CodedError => {
 };
 
 const describe = (value: unknown): string => {
-  if (value === null || value === undefined) return ` Received ${String(value)}`;
-  if (typeof value === 'function') return ` Received function ${value.name}`;
-  if (typeof value === 'object') return ` Received an instance of ${value.constructor?.name ?? 'Object'}`;
-  return ` Received type ${typeof value} (${String(value)})`;
+  switch (typeof value) {
+    case 'undefined':
+      return ' Received undefined';
+    case 'function':
+      return ` Received function ${value.name}`;
+    case 'object':
+      return value === null ? ' Received null' : ` Received an instance of ${value.constructor.name}`;
+    case 'symbol':
+      return ` Received type symbol (${value.toString()})`;
+    default:
+      return ` Received type ${typeof value} (${String(value)})`;
+  }
 };
 
 export const invalidType = (name: string, expected: string, value: unknown): CodedError =>

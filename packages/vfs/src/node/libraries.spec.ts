@@ -5,9 +5,9 @@ import { memoryFs } from '../testing/index.js';
 import { nodeFs, type NodeFs } from './index.js';
 
 const require = createRequire(__filename);
-// eslint-disable-next-line @typescript-eslint/consistent-type-imports -- types of packages that ship CommonJS
+ 
 const git = require('isomorphic-git') as typeof import('isomorphic-git');
-// eslint-disable-next-line @typescript-eslint/consistent-type-imports
+ 
 const { Union } = require('unionfs') as typeof import('unionfs');
 
 const make = (): NodeFs => nodeFs(createVfs(memoryFs()));
@@ -51,7 +51,7 @@ describe('libraries on the facade', () => {
     union.use(lower as never).use(upper as never);
     expect(union.readFileSync('/d/low', 'utf8')).toBe('low');
     expect(union.readFileSync('/d/both', 'utf8')).toBe('above');
-    expect((union.readdirSync('/d') as string[]).sort()).toEqual(['both', 'low']);
+    expect((union.readdirSync('/d')).sort()).toEqual(['both', 'low']);
     union.writeFileSync('/d/new', 'n');
     expect(upper.readFileSync('/d/new', 'utf8')).toBe('n');
     expect(lower.existsSync('/d/new')).toBe(false);

@@ -88,7 +88,7 @@ const treeCommands = [
 
 const lookCommands = [
   command<[string]>('readFile', [path], (w, p) => w.fs.readFileSync(at(w, p), 'utf8')),
-  command<[string]>('readdir', [path], (w, p) => (w.fs.readdirSync(at(w, p)) as string[]).sort()),
+  command<[string]>('readdir', [path], (w, p) => (w.fs.readdirSync(at(w, p))).sort()),
   command<[string]>('stat', [path], (w, p) => statOf(w.fs.statSync(at(w, p)))),
   command<[string]>('lstat', [path], (w, p) => statOf(w.fs.lstatSync(at(w, p)))),
   command<[string]>('readlink', [path], (w, p) => w.fs.readlinkSync(at(w, p))),
@@ -135,7 +135,7 @@ function tree(world: World, relative = ''): unknown {
   const here = at(world, relative);
   const stat = world.fs.lstatSync(here);
   if (stat.isDirectory()) {
-    const names = (world.fs.readdirSync(here) as string[]).sort();
+    const names = (world.fs.readdirSync(here)).sort();
     return names.map((name) => [name, tree(world, relative === '' ? name : `${relative}/${name}`)]);
   }
   if (stat.isSymbolicLink()) return { link: world.fs.readlinkSync(here) };

@@ -7,18 +7,14 @@ const BLOCK_SIZE = 4096;
 const msOf = (time: Timespec): number => time.sec * 1000 + time.nsec / 1_000_000;
 const nsOf = (time: Timespec): bigint => BigInt(time.sec) * 1_000_000_000n + BigInt(time.nsec);
 
-type DateField = 'atime' | 'mtime' | 'ctime' | 'birthtime';
-type TypeTest = 'isFile' | 'isDirectory' | 'isSymbolicLink' | 'isFIFO' | 'isSocket' | 'isBlockDevice' | 'isCharacterDevice';
+const isType = (mode: number | bigint, type: number): boolean => (Number(mode) & S_IFMT) === type;
 
-const TESTS: Readonly<Record<TypeTest, number>> = {
-  isFile: 0o100000,
-  isDirectory: 0o040000,
-  isSymbolicLink: 0o120000,
-  isFIFO: 0o010000,
-  isSocket: 0o140000,
-  isBlockDevice: 0o060000,
-  isCharacterDevice: 0o020000,
-};
+/** A date made when first asked for, which then becomes a property of its own. Node rounds to the nearest millisecond. */
+function lazyDate(stats: object, field: string, ms: number): Date {
+  const value = new Date(Math.round(ms));
+  Object.defineProperty(stats, field, { configurable: true, enumerable: true, writable: true, value });
+  return value;
+}
 
 /** Attributes of a file, as `fs.Stats`. */
 export class Stats {
@@ -52,6 +48,50 @@ export class Stats {
     this.mtimeMs = msOf(attr.mtime);
     this.ctimeMs = msOf(attr.ctime);
     this.birthtimeMs = msOf(attr.btime ?? attr.ctime);
+  }
+
+  get atime(): Date {
+    return lazyDate(this, 'atime', this.atimeMs);
+  }
+
+  get mtime(): Date {
+    return lazyDate(this, 'mtime', this.mtimeMs);
+  }
+
+  get ctime(): Date {
+    return lazyDate(this, 'ctime', this.ctimeMs);
+  }
+
+  get birthtime(): Date {
+    return lazyDate(this, 'birthtime', this.birthtimeMs);
+  }
+
+  isFile(): boolean {
+    return isType(this.mode, 0o100000);
+  }
+
+  isDirectory(): boolean {
+    return isType(this.mode, 0o040000);
+  }
+
+  isSymbolicLink(): boolean {
+    return isType(this.mode, 0o120000);
+  }
+
+  isFIFO(): boolean {
+    return isType(this.mode, 0o010000);
+  }
+
+  isSocket(): boolean {
+    return isType(this.mode, 0o140000);
+  }
+
+  isBlockDevice(): boolean {
+    return isType(this.mode, 0o060000);
+  }
+
+  isCharacterDevice(): boolean {
+    return isType(this.mode, 0o020000);
   }
 }
 
@@ -95,63 +135,51 @@ export class BigIntStats {
     this.ctimeMs = this.ctimeNs / 1_000_000n;
     this.birthtimeMs = this.birthtimeNs / 1_000_000n;
   }
-}
 
-export interface Stats extends Readonly<Record<TypeTest, () => boolean>> {
-  readonly atime: Date;
-  readonly mtime: Date;
-  readonly ctime: Date;
-  readonly birthtime: Date;
-}
-
-export interface BigIntStats extends Readonly<Record<TypeTest, () => boolean>> {
-  readonly atime: Date;
-  readonly mtime: Date;
-  readonly ctime: Date;
-  readonly birthtime: Date;
-}
-
-/** Adds the type tests and the date getters; a date that was asked for becomes a property of its own. */
-function complete(prototype: object, modeOf: (stats: never) => number, millisecondsOf: (stats: never, field: DateField) => number): void {
-  for (const [name, type] of Object.entries(TESTS)) {
-    Object.defineProperty(prototype, name, {
-      configurable: true,
-      writable: true,
-      value: function test(this: never): boolean {
-        return (modeOf(this) & S_IFMT) === type;
-      },
-    });
+  get atime(): Date {
+    return lazyDate(this, 'atime', Number(this.atimeNs) / 1e6);
   }
-  for (const field of ['atime', 'mtime', 'ctime', 'birthtime'] as const) {
-    const own = (stats: object, value: unknown): void => {
-      Object.defineProperty(stats, field, { configurable: true, enumerable: true, writable: true, value });
-    };
-    Object.defineProperty(prototype, field, {
-      configurable: true,
-      enumerable: true,
-      get(this: never): Date {
-        // Node rounds to the nearest millisecond.
-        const date = new Date(Math.round(millisecondsOf(this, field)));
-        own(this, date);
-        return date;
-      },
-      set(this: never, value: unknown) {
-        own(this, value);
-      },
-    });
+
+  get mtime(): Date {
+    return lazyDate(this, 'mtime', Number(this.mtimeNs) / 1e6);
+  }
+
+  get ctime(): Date {
+    return lazyDate(this, 'ctime', Number(this.ctimeNs) / 1e6);
+  }
+
+  get birthtime(): Date {
+    return lazyDate(this, 'birthtime', Number(this.birthtimeNs) / 1e6);
+  }
+
+  isFile(): boolean {
+    return isType(this.mode, 0o100000);
+  }
+
+  isDirectory(): boolean {
+    return isType(this.mode, 0o040000);
+  }
+
+  isSymbolicLink(): boolean {
+    return isType(this.mode, 0o120000);
+  }
+
+  isFIFO(): boolean {
+    return isType(this.mode, 0o010000);
+  }
+
+  isSocket(): boolean {
+    return isType(this.mode, 0o140000);
+  }
+
+  isBlockDevice(): boolean {
+    return isType(this.mode, 0o060000);
+  }
+
+  isCharacterDevice(): boolean {
+    return isType(this.mode, 0o020000);
   }
 }
-
-complete(
-  Stats.prototype,
-  (stats: Stats) => stats.mode,
-  (stats: Stats, field) => stats[`${field}Ms`],
-);
-complete(
-  BigIntStats.prototype,
-  (stats: BigIntStats) => Number(stats.mode),
-  (stats: BigIntStats, field) => Number(stats[`${field}Ns`]) / 1e6,
-);
 
 /** `fs.StatsFs`. */
 export class StatsFs<T extends number | bigint = number> {

@@ -14,7 +14,7 @@ export interface StreamMaker {
 type Done = (error?: unknown) => void;
 
 const withFs = (face: CallbackFace, options: unknown, close: (() => Promise<void>) | undefined): object => {
-  const given = typeof options === 'string' ? { encoding: options } : ((options ?? {}) as object);
+  const given = typeof options === 'string' ? { encoding: options } : ((options ?? {}));
   const { open, read, write, writev, fsync } = face;
   const closeBy =
     close === undefined
