@@ -21,7 +21,7 @@ import { Worker } from 'node:worker_threads';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../..');
 const out = path.join(root, 'tmp/soak');
-const HANG_MS = 60_000;
+const HANG_MS = 90_000;
 
 /** What a whole run covers, and in which slices. */
 const KINDS = {
@@ -114,8 +114,8 @@ function report(kind, result) {
   add(of.tally, result.tally);
   for (const one of result.failures) failure(kind, one);
   if (result.judged !== undefined) {
-    const agreement = (of.agreement ??= { judged: 0, damaged: 0, found: 0, agreed: 0, disagreements: [] });
-    for (const key of ['judged', 'damaged', 'found', 'agreed']) agreement[key] += result[key];
+    const agreement = (of.agreement ??= { judged: 0, toolFailed: 0, damaged: 0, found: 0, agreed: 0, disagreements: [] });
+    for (const key of ['judged', 'toolFailed', 'damaged', 'found', 'agreed']) agreement[key] += result[key];
     agreement.disagreements.push(...result.disagreements.slice(0, 400 - agreement.disagreements.length));
     of.peakBytes = Math.max(of.peakBytes ?? 0, result.peakBytes);
   }
@@ -182,6 +182,7 @@ for (const kind of chosen) {
       ? {}
       : {
           judged: agreement.judged,
+          toolFailed: agreement.toolFailed,
           damagedByTool: agreement.damaged,
           foundPercent: percent(agreement.found, agreement.damaged),
           agreementPercent: percent(agreement.agreed, agreement.judged),

@@ -71,6 +71,8 @@ export interface HostileReport {
   readonly outcomes: Record<string, number>;
   readonly byKind: Record<string, number>;
   readonly judged: number;
+  /** The tool crashed or was stopped after 15 s: not judged. */
+  readonly toolFailed: number;
   /** Of those judged: the tool found damage; we found it too. */
   readonly damaged: number;
   readonly found: number;
@@ -235,12 +237,20 @@ function fail(tally: Tally, stageName: string, mutant: { base: string; mutation:
   tally.failures.push({ seed, base: mutant.base, stage: stageName, changes, what });
 }
 
-/** Judges an image with the driver's real tool: true = clean. */
-export function judgeImage(driver: DriverUnderTest, path: string): { readonly clean: boolean; readonly lines: readonly string[] } {
+/** What a real tool says of an image. */
+export interface Verdict {
+  readonly clean: boolean;
+  /** False: the tool crashed or did not come to an end (on hostile images some do). */
+  readonly ended: boolean;
+  readonly lines: readonly string[];
+}
+
+/** Judges an image with the driver's real tool. */
+export function judgeImage(driver: DriverUnderTest, path: string, timeoutMs = 60_000): Verdict {
   if (driver.fsck === undefined) throw new Error(`${driver.name} names no tool that judges its images`);
   const args = driver.fsck === 'e2fsck' ? ['-fn', path] : driver.fsck === 'fsck-minix' ? ['-f', path] : ['-n', path];
-  const done = oracle(driver.fsck).run(args, { timeoutMs: 60_000 });
-  return { clean: done.status === 0, lines: `${done.stdout}\n${done.stderr}`.split('\n').filter((line) => line !== '') };
+  const done = oracle(driver.fsck).run(args, { timeoutMs });
+  return { clean: done.status === 0, ended: done.status >= 0, lines: `${done.stdout}\n${done.stderr}`.split('\n').filter((line) => line !== '') };
 }
 
 /**
@@ -249,7 +259,7 @@ export function judgeImage(driver: DriverUnderTest, path: string): { readonly cl
 export function runHostile(options: HostileOptions): HostileReport {
   const { driver, bases } = options;
   const tally: Tally = { outcomes: {}, byKind: {}, failures: [] };
-  const totals = { mutants: 0, judged: 0, damaged: 0, found: 0, agreed: 0, slowestMs: 0, slowestSeed: options.seed, peakBytes: 0 };
+  const totals = { mutants: 0, judged: 0, toolFailed: 0, damaged: 0, found: 0, agreed: 0, slowestMs: 0, slowestSeed: options.seed, peakBytes: 0 };
   const disagreements: Disagreement[] = [];
   const scratch = scratchDir('iomap-hostile');
   const sizeMax = Math.max(...bases.map((base) => base.bytes.length));
@@ -356,13 +366,17 @@ function compareJudges(
     readonly mutant: Uint8Array;
     readonly summary: CheckSummary | undefined;
   },
-  totals: { judged: number; damaged: number; found: number; agreed: number },
+  totals: { judged: number; toolFailed: number; damaged: number; found: number; agreed: number },
   disagreements: Disagreement[],
 ): void {
   const path = join(at.scratch, 'mutant');
   writeImage(path, at.mutant);
-  const verdict = judgeImage(at.driver, path);
+  const verdict = judgeImage(at.driver, path, 15_000);
   rmSync(path);
+  if (!verdict.ended) {
+    totals.toolFailed++;
+    return;
+  }
   const clean = at.summary?.clean === true;
   totals.judged++;
   if (!verdict.clean) totals.damaged++;

@@ -67,6 +67,7 @@ export {
   type HostileFailure,
   type HostileOptions,
   type HostileReport,
+  type Verdict,
 } from './hostile.js';
 export { imageHost, type ImageHost, type ImageHostOptions } from './image-host.js';
 export { vfsSubject, type VfsSubject, type VfsSubjectOptions } from './vfs-subject.js';

@@ -235,7 +235,7 @@ export function mutateImage(bytes: Uint8Array, seed: number, options: MutateOpti
   const changes: string[] = [];
   const done: MutationKind[] = [];
   let sizeBytes = bytes.length;
-  const wanted = r.chance(0.6) ? 1 : r.between(1, options.changesMax ?? 4);
+  const wanted = kinds.length === 0 ? 0 : r.chance(0.6) ? 1 : r.between(1, options.changesMax ?? 4);
   for (let tries = 0; changes.length < wanted && tries < 50; tries++) {
     const kind = r.pick(kinds);
     if (kind === 'truncate') {

@@ -44,9 +44,9 @@ export function nodeFsSubject(options: NodeFsSubjectOptions): Subject & { close(
     return options.byteNames ? Buffer.from(full, 'latin1') : full;
   };
   const name = (text: string): string | Buffer => (options.byteNames ? Buffer.from(text, 'latin1') : text);
-  const line = (stats: nodeFs.Stats): Outcome => ({
+  const line = ({ mode, uid, gid, nlink, size, rdev }: nodeFs.Stats): Outcome => ({
     code: 'ok',
-    value: statLine({ ...stats, type: typeOfMode(stats.mode), mode: stats.mode & 0o7777 }),
+    value: statLine({ type: typeOfMode(mode), mode: mode & 0o7777, uid, gid, nlink, size, rdev }),
   });
   const close = (slot: number): boolean => {
     const fd = handles.get(slot);
@@ -171,7 +171,6 @@ export function nodeFsSubject(options: NodeFsSubjectOptions): Subject & { close(
     name: options.name,
     lacks: new Set([...NEVER, ...(options.lacks ?? [])]),
     // A host call never waits as Io does.
-    // eslint-disable-next-line require-yield
     *apply(op): Io<Outcome> {
       try {
         return apply(op);

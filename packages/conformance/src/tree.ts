@@ -106,7 +106,8 @@ const showValue = (value: string): string => {
   return value.length > 24 ? `0x${hex.slice(0, 48)}… (${value.length} bytes)` : `0x${hex}`;
 };
 
-type Report = (path: Name, what: string, a: unknown, b: unknown) => void;
+type Shown = string | number | undefined;
+type Report = (path: Name, what: string, a: Shown, b: Shown) => void;
 
 function diffXattrs(path: Name, a: TreeNode, b: TreeNode, report: Report): void {
   for (const [name, value] of a.xattrs) {
@@ -167,7 +168,7 @@ export function diffTrees(a: Tree, b: Tree, options: DiffOptions = {}): string[]
   };
   const ignore = options.ignore ?? ['lost+found'];
   const ignored = (path: Name): boolean => ignore.some((one) => path === one || path.startsWith(`${one}/`));
-  const report: Report = (path, what, x, y) => add(`${showName(path)}: ${what}: expected ${x}, found ${y}`);
+  const report: Report = (path, what, x, y) => add(`${showName(path)}: ${what}: expected ${x ?? 'none'}, found ${y ?? 'none'}`);
   for (const [path, node] of a) {
     if (ignored(path)) continue;
     const other = b.get(path);

@@ -209,8 +209,6 @@ export function* vfsSubject(options: VfsSubjectOptions): Io<VfsSubject> {
     },
   };
 }
-
-// eslint-disable-next-line require-yield
 function* okIo(): Io<Outcome> {
   return OK;
 }

@@ -14,7 +14,6 @@ const seed = Number(process.env['SEED'] ?? freshSeed());
 function memoryHost(options: { pagesMax?: number; spoil?: (op: Op, outcome: Outcome) => Outcome } = {}): WorkloadHost {
   const env = fixedEnv({ tickNs: 1000 });
   let fs: FileSystem;
-  // eslint-disable-next-line require-yield
   const mount = function* (): Io<FileSystem> {
     return fs;
   };

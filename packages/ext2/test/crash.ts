@@ -6,7 +6,7 @@
  */
 import { describeFsTree, imageDevice, oracle, poolBytes, random, removeScratch, scratchDir, writeImage, type Random } from '@iomap/conformance';
 import type { BlockDevice } from '@iomap/block-device';
-import { fixedEnv, FsError, runSync, type Env, type Io } from '@iomap/io';
+import { fixedEnv, FsError, IO_OK, runSync, type Env, type Io } from '@iomap/io';
 import { SimDevice } from '@iomap/io/sim';
 import { createVfs, O_CREAT, O_RDWR, type Vfs } from '@iomap/vfs';
 import { createHash } from 'node:crypto';
@@ -21,6 +21,8 @@ export interface CrashSlice {
   readonly count: number;
   readonly note?: (done: number) => void;
   readonly stop?: () => boolean;
+  /** The canary: a disk that ignores flushes must lose files, or this harness sees nothing. */
+  readonly ignoreFlushes?: boolean;
 }
 
 /** A file as it was at its fsync: its number, and what it held. */
@@ -49,9 +51,12 @@ class Round {
   readonly #every: number;
   #requests = 0;
 
-  constructor(seed: number, every: number) {
+  readonly #ignoreFlushes: boolean;
+
+  constructor(seed: number, every: number, ignoreFlushes: boolean) {
     this.#random = random(seed);
     this.#every = every;
+    this.#ignoreFlushes = ignoreFlushes;
     this.#sim = new SimDevice({ content: emptyImage(3 * 2 ** 20, { blockSize: 1024, inodes: 256 }) });
   }
 
@@ -71,7 +76,7 @@ class Round {
       limits: sim.limits,
       submit: (bio) => {
         if (bio.op !== 'read' && ++this.#requests % this.#every === 0) this.#crash();
-        return sim.submit(bio);
+        return this.#ignoreFlushes && bio.op === 'flush' ? IO_OK : sim.submit(bio);
       },
       close: () => sim.close(),
     };
@@ -221,7 +226,7 @@ export function crashSlice(slice: CrashSlice): SliceResult {
   try {
     for (let n = 0; done < slice.count && slice.stop?.() !== true; n++) {
       const seed = slice.seed + n;
-      const round = new Round(seed, 1 + (seed % 13));
+      const round = new Round(seed, 1 + (seed % 13), slice.ignoreFlushes ?? false);
       round.run(60);
       for (const point of round.points) {
         for (const [number, disk] of point.disks.entries()) {

@@ -138,7 +138,7 @@ export function hostileBases(): HostileBase[] {
   ];
   if (findOracle('mke2fs') !== undefined) {
     bases.push(toolBase('mke2fs-1k', '1300K', ['-b', '1024', '-N', '200'], ['^resize_inode']));
-    bases.push(toolBase('mke2fs-groups', '1500K', ['-b', '1024', '-N', '320', '-g', '512'], ['^sparse_super', '^dir_index']));
+    bases.push(toolBase('mke2fs-groups', '1500K', ['-b', '1024', '-N', '320', '-g', '512'], ['^sparse_super', '^dir_index', '^resize_inode']));
   }
   return bases;
 }

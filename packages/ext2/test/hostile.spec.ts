@@ -10,7 +10,8 @@ describe('hostile images', () => {
     for (const base of bases) {
       const kinds = new Set(base.structures.map((place) => place.kind));
       for (const kind of ['superblock', 'group-desc', 'inode', 'root-inode', 'dirent', 'indirect']) {
-        expect({ base: base.name, kinds: [...kinds] }).toEqual({ base: base.name, kinds: expect.arrayContaining([kind]) });
+        // A few files in 4 KiB blocks need no indirect block.
+        if (kind !== 'indirect' || base.blockSize === 1024) expect(`${base.name}: ${[...kinds].join(' ')}`).toContain(kind);
       }
     }
   });
@@ -35,11 +36,11 @@ describe('hostile images', () => {
 
   it('end in a result or an FsError, and our check finds what e2fsck finds', () => {
     const judgeEvery = findOracle('e2fsck') === undefined ? 0 : 10;
-    const report = runHostile({ driver: ext2, bases, seed, count: 1500, judgeEvery });
+    const report = runHostile({ driver: ext2, bases, seed, count: 500, judgeEvery });
     const { judged, damaged, found, agreed } = report;
     console.info(`seed ${seed}: ${judged} judged, ${damaged} damaged, ${found} found, ${agreed} agreed; slowest ${Math.round(report.slowestMs)} ms`);
     expect(report.failures.map((one) => `${one.seed} ${one.stage} ${one.what} ${one.changes.join('; ')}`)).toEqual([]);
-    // The 95 % of the soak run, with room for a sample of 150.
+    // The 95 % of the soak run, with room for a sample of 50.
     if (judged > 0) expect(found / damaged).toBeGreaterThan(0.88);
   });
 });
