@@ -247,7 +247,13 @@ export function* readdirAt(core: VfsCore, dir: Inode, cookie: number, emit: DirE
   if (!dir.lock.tryRead()) yield* dir.lock.read();
   try {
     if (dir.nlink === 0) throw new FsError('ENOENT');
-    yield* core.fs.readdir(dir, cookie, emit);
+    // Whoever copies out of an image joins these names to paths, so none may reach them that is a path itself.
+    yield* core.fs.readdir(dir, cookie, (name, ino, type, next) => {
+      if (name === '' || name.includes('/') || name.includes('\0')) {
+        throw new FsError('EUCLEAN', { why: 'bad name in a directory', detail: { ino: dir.ino } });
+      }
+      return emit(name, ino, type, next);
+    });
   } finally {
     dir.lock.unlockRead();
   }

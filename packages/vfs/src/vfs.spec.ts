@@ -377,6 +377,19 @@ describe('caches', () => {
     runSync(vfs.unmount());
   });
 
+  it('pass no name on that is a path', () => {
+    const fs = memoryFs();
+    const { vfs } = make({}, fs);
+    const { readdir } = fs;
+    Object.assign(fs, {
+      *readdir(...[dir, cookie, emit]: Parameters<typeof readdir>) {
+        emit('../../etc/passwd', 99, 'file', 9);
+        yield* readdir.call(fs, dir, cookie, emit);
+      },
+    });
+    expect(codeOf(vfs.readdir('/'))).toBe('EUCLEAN');
+  });
+
   it('list with cookies that last', () => {
     const { fs, vfs } = make();
     for (let i = 0; i < 10; i++) touch(vfs, `/${i}`);
