@@ -45,6 +45,7 @@ export class Fill<I extends IomapInode> {
   #markWanted: boolean;
   #stopped = false;
   #roomWanted = false;
+  #pinned: Folio | undefined;
 
   constructor(inode: I, ops: IomapOps<I>, range: FillRange) {
     this.#inode = inode;
@@ -58,6 +59,15 @@ export class Fill<I extends IomapInode> {
 
   errorAt(pos: number): FsError | undefined {
     return this.#batch.errorAt(pos);
+  }
+
+  /** Lets the first folio of the demand go, which stays in memory until the reader has copied it: it always comes further. */
+  unpin(): void {
+    const folio = this.#pinned;
+    if (folio === undefined) return;
+    this.#pinned = undefined;
+    folio.pins--;
+    this.#mapping.cache.wakeMemory();
   }
 
   *run(): Io<void> {
@@ -151,6 +161,10 @@ export class Fill<I extends IomapInode> {
       if (folio.isUptodate(pos - folio.pos, end - folio.pos) || !folio.tryLock()) return folio.end;
     }
     this.#batch.take(folio);
+    if (pos === start && this.#range.demand !== undefined) {
+      folio.pins++;
+      this.#pinned = folio;
+    }
     mapping.cache.counters.foliosTouched++;
     return pos;
   }

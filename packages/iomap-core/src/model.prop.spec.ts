@@ -175,7 +175,7 @@ function expectSame(got: Uint8Array, want: Uint8Array): void {
   throw new Error(`byte ${at} is ${String(got[at])}, not ${String(want[at])}`);
 }
 
-const runs = Number(process.env['IOMAP_RUNS'] ?? 300);
+const runs = Number(process.env['IOMAP_RUNS'] ?? 120);
 
 describe('a file through the cache is a byte array', () => {
   it('under the synchronous runner', () => {

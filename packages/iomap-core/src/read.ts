@@ -68,6 +68,7 @@ export function* bufferedRead<I extends IomapInode>(
       } else {
         const error = fill?.errorAt(pos + done);
         if (error !== undefined) throw error;
+        fill?.unpin();
         fill = fillFor(inode, ops, readahead, { pos: pos + done, bytes, at: done, want: want - done });
         yield* fill.run();
         done += fill.delivered;
@@ -75,6 +76,8 @@ export function* bufferedRead<I extends IomapInode>(
     }
   } catch (error) {
     if (done === 0 || !(error instanceof FsError)) throw error;
+  } finally {
+    fill?.unpin();
   }
   const read = Math.max(0, done);
   readahead.onHit(pos + read);
