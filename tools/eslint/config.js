@@ -164,6 +164,7 @@ const entries = [
       '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/no-empty-function': 'off',
       '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/no-unsafe-enum-assignment': 'off',
     },
   },
 ];
