@@ -73,7 +73,7 @@ export function whatOf(error: unknown): string {
   return text;
 }
 
-// eslint-disable-next-line no-control-regex
+ 
 const oneLine = (text: string): string => text.replace(/[\x00-\x1f\x7f]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
 
 /** The line to print for `error`, without a newline at its end. */

@@ -10,9 +10,9 @@
  */
 import type { Name } from '@iomap/vfs';
 
-// eslint-disable-next-line no-control-regex
+ 
 const ASCII = /^[\x00-\x7f]*$/;
-// eslint-disable-next-line no-control-regex
+ 
 const UNSAFE = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -50,7 +50,7 @@ const octal = (byte: number): string => `\\${byte.toString(8).padStart(3, '0')}`
 /** One line's worth of a name: UTF-8 as it is, control characters and bytes that are not UTF-8 as `\ooo`. */
 export function shown(name: Name): string {
   if (!isUtf8(name)) {
-    // eslint-disable-next-line no-control-regex
+     
     return name.replace(/[^\x20-\x7e]/g, (c) => octal(c.charCodeAt(0)));
   }
   return toText(name).replace(UNSAFE, (c) => [...Buffer.from(c, 'utf8')].map(octal).join(''));

@@ -4,7 +4,7 @@
  */
 import { divCeil, roundUp } from '@iomap/io';
 import type { ImagePlan, PlanRequest } from '../drivers.js';
-import { visitInodes, type SourceInode } from '../source/source.js';
+import { isRuns, visitInodes, type SourceInode } from '../source/source.js';
 
 const NDIR = 12;
 const DEFAULT_BLOCK = 4096;
@@ -34,7 +34,7 @@ function fileBlocks(inode: SourceInode, blockBytes: number, dense: boolean): num
   const all = indirectBlocks(whole, perBlock);
   if (dense || inode.dataBytes >= inode.size) return whole + all;
   // A piece of data may begin and end inside a block.
-  const pieces = Array.isArray(inode.data) ? inode.data.length : 1;
+  const pieces = isRuns(inode.data) ? inode.data.length : 1;
   const data = Math.min(whole, divCeil(inode.dataBytes, blockBytes) + 2 * pieces);
   return data + Math.min(all, 3 * data);
 }

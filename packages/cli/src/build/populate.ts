@@ -141,7 +141,7 @@ class Builder {
   private write(inode: Inode, pos: number, bytes: Uint8Array): void {
     const { fs } = this;
     if (fs.peekWrite !== undefined && fs.peekWrite(inode, pos, bytes) === bytes.length) return;
-    const written = runSync<number>(fs.write(inode, pos, bytes) as Io<number>);
+    const written = runSync<number>(fs.write(inode, pos, bytes));
     if (written !== bytes.length) throw new FsError('ENOSPC');
   }
 

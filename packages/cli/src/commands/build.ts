@@ -7,6 +7,7 @@
 import { openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isCode, runSync, type Env, type Timespec } from '@iomap/io';
+import { gatherDevice } from '../build/gather-device.js';
 import { identityOf, sourceDateEpoch } from '../build/identity.js';
 import { populate } from '../build/populate.js';
 import { pendingFile, type Pending } from '../build/temporary.js';
@@ -113,9 +114,11 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   const plan = driver.plan({ root: source.root, blockSize: format.blockSize, inodeSize: format.inodeSize, generosity: attempt.generosity });
   const { openFileDevice } = await import('@iomap/block-device/node');
   const sizeBytes = job.fixedSize ?? plan.sizeBytes;
-  const device = pending.inPlace
-    ? openFileDevice(pending.path, job.fixedSize === undefined ? {} : { sizeBytes })
-    : openFileDevice(pending.path, { create: true, truncate: true, sizeBytes });
+  const device = gatherDevice(
+    pending.inPlace
+      ? openFileDevice(pending.path, job.fixedSize === undefined ? {} : { sizeBytes })
+      : openFileDevice(pending.path, { create: true, truncate: true, sizeBytes }),
+  );
   const bar = context.progress('building', attempt.bytes);
   try {
     const auto = job.fixedSize === undefined;
@@ -140,6 +143,8 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
       progress: (bytes) => bar.add(bytes),
       problem: (line) => context.problem(line),
     });
+    const settled = device.settle();
+    if (!settled.ok) throw settled.error;
   } finally {
     bar.stop();
     device.close();

@@ -49,7 +49,7 @@ export function jsonFacts(tree: ImageTree, path: Name, inode: Inode, withXattrs:
 /** An attribute's value: text where it is text, else `0x…`. */
 export function attributeText(value: Uint8Array): string {
   const text = Buffer.from(value).toString('latin1');
-  // eslint-disable-next-line no-control-regex
+   
   return isUtf8(text) && !/[\x00-\x08\x0e-\x1f\x7f]/.test(text) ? toText(text) : `0x${Buffer.from(value).toString('hex')}`;
 }
 

@@ -110,7 +110,7 @@ class IntoImage {
     const there = this.there(path, true);
     this.checkRoom(from, there);
     const fd = runSync(vfs.open(path, O_WRONLY | O_CREAT | O_TRUNC, from.mode & 0o777));
-    let failure: unknown;
+    let failure: Error | undefined;
     try {
       const statfs = runSync(vfs.statfs('/'));
       this.source.copyData(from, path, this.scratch, statfs.blockSize, (pos, bytes) => {
@@ -119,7 +119,8 @@ class IntoImage {
       });
       runSync(vfs.ftruncate(fd, from.size));
     } catch (error) {
-      failure = error;
+      // Hosts' errors have become ours where they were read.
+      failure = error instanceof Error ? error : new Error(String(error));
     }
     runSync(vfs.close(fd));
     if (failure === undefined) {

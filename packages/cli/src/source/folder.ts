@@ -104,7 +104,7 @@ class FolderTree implements Source {
 
   private list(path: Name): Name[] {
     try {
-      return (readdirSync(toHostPath(path), { encoding: 'latin1' }) as Name[]).sort();
+      return (readdirSync(toHostPath(path), { encoding: 'latin1' })).sort();
     } catch (error) {
       this.fail(path, error);
       return [];

@@ -45,6 +45,9 @@ export interface SourceInode {
   readonly data: string | Buffer | readonly DataRun[] | undefined;
 }
 
+/** Whether a file's data is in runs of an archive. */
+export const isRuns = (data: SourceInode['data']): data is readonly DataRun[] => Array.isArray(data);
+
 export interface SourceEntry {
   readonly name: Name;
   readonly inode: SourceInode;

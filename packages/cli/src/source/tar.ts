@@ -14,7 +14,7 @@ import { makeDev, TYPE_BITS } from '../mode.js';
 import { aclFromText, ACL_XATTRS } from '../tar/acl.js';
 import { readMembers, type ByteReader, type TarMember } from '../tar/members.js';
 import { parseTime } from '../tar/pax.js';
-import type { EmitData, Source, SourceEntry, SourceInode } from './source.js';
+import { isRuns, type EmitData, type Source, type SourceEntry, type SourceInode } from './source.js';
 
 type Draft = { -readonly [K in keyof SourceInode]: SourceInode[K] };
 
@@ -94,7 +94,7 @@ class TarTree implements Source {
   }
 
   copyData(inode: SourceInode, path: Name, scratch: Uint8Array, _blockBytes: number, emit: EmitData): void {
-    if (!Array.isArray(inode.data)) return;
+    if (!isRuns(inode.data)) return;
     for (const run of inode.data) {
       for (let done = 0; done < run.length; ) {
         const bytes = scratch.subarray(0, Math.min(scratch.length, run.length - done));

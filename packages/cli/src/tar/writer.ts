@@ -250,12 +250,12 @@ class TarWriter {
   }
 }
 
-// eslint-disable-next-line no-control-regex
+ 
 const isAscii = (name: Name): boolean => /^[\x01-\x7f]*$/.test(name);
 
 /** What old tools may see where the records hold the truth. */
 function safe(name: Name, max = 256): Name {
-  // eslint-disable-next-line no-control-regex
+   
   const ascii = name.replace(/[^\x20-\x7e]/g, '_');
   if (max === 100) return ascii.slice(0, 100);
   return splitName(ascii) === undefined ? ascii.slice(-100) : ascii;
