@@ -6,6 +6,7 @@
  */
 import type { Timespec } from '@iomap/io';
 
+import { setRange } from './bitmap.js';
 import { groupBlocks, groupFirstBlock, groupHasSuper, groupHead, type Geometry } from './geometry.js';
 import type { MkfsSettings } from './mkfs-options.js';
 import { resizeInodeBytes, type MkfsPlan } from './mkfs-plan.js';
@@ -96,17 +97,6 @@ export function buildGroupDescs(plan: MkfsPlan): { bytes: Uint8Array; freeBlocks
   return { bytes, freeBlocks, freeInodes };
 }
 
-const setBits = (bits: Uint8Array, from: number, end: number): void => {
-  let at = from;
-  for (; at < end && at % 8 !== 0; at++) bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
-  const whole = end - (end % 8);
-  if (whole > at) {
-    bits.fill(0xff, at >> 3, whole >> 3);
-    at = whole;
-  }
-  for (; at < end; at++) bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
-};
-
 /** Both bitmaps of a group, block bitmap first; what is beyond the group is in use. */
 export function buildBitmaps(plan: MkfsPlan, group: number): Uint8Array {
   const { geometry } = plan;
@@ -114,11 +104,12 @@ export function buildBitmaps(plan: MkfsPlan, group: number): Uint8Array {
   const bytes = new Uint8Array(2 * blockSize);
   const tables = groupTables(plan, group);
   const blocks = bytes.subarray(0, blockSize);
-  setBits(blocks, 0, tables.usedBlocks);
-  setBits(blocks, groupBlocks(geometry, group), 8 * blockSize);
+  setRange(blocks, 0, tables.usedBlocks);
+  const inGroup = groupBlocks(geometry, group);
+  setRange(blocks, inGroup, 8 * blockSize - inGroup);
   const inodes = bytes.subarray(blockSize);
-  setBits(inodes, 0, tables.usedInodes);
-  setBits(inodes, geometry.inodesPerGroup, 8 * blockSize);
+  setRange(inodes, 0, tables.usedInodes);
+  setRange(inodes, geometry.inodesPerGroup, 8 * blockSize - geometry.inodesPerGroup);
   return bytes;
 }
 

@@ -9,6 +9,7 @@
 import type { BlockDevice } from '@iomap/block-device';
 import { submitBio, type Io } from '@iomap/io';
 
+import { setRange } from '../bitmap.js';
 import { groupBlocks, groupFirstBlock, groupHead, type Geometry } from '../geometry.js';
 import type { Ext2SuperView } from '../ondisk.js';
 import type { Findings } from './report.js';
@@ -162,15 +163,16 @@ export class CheckState {
     into.fill(0);
     const claimed = this.#claims[group];
     if (claimed !== undefined) into.set(claimed.subarray(0, into.length));
-    setBits(into, 0, groups.headBlocks[group] ?? 0);
+    setRange(into, 0, groups.headBlocks[group] ?? 0);
     if (groups.sane[group] === 1) {
       const first = groupFirstBlock(geometry, group);
       const bitmaps = [groups.blockBitmap[group] ?? 0, groups.inodeBitmap[group] ?? 0];
-      for (const block of bitmaps) setBits(into, block - first, block - first + 1);
+      for (const block of bitmaps) setRange(into, block - first, 1);
       const table = (groups.inodeTable[group] ?? 0) - first;
-      setBits(into, table, table + geometry.inodeTableBlocks);
+      setRange(into, table, geometry.inodeTableBlocks);
     }
-    setBits(into, groupBlocks(geometry, group), into.length * 8);
+    const inGroup = groupBlocks(geometry, group);
+    setRange(into, inGroup, into.length * 8 - inGroup);
   }
 
   /** Facts of a group's inodes; made on demand. */
@@ -207,16 +209,4 @@ export class CheckState {
     const at = ino - 1 - group * inodesPerGroup;
     linksFound[at] = (linksFound[at] ?? 0) + 1;
   }
-}
-
-/** Sets bits `from` to `end` (exclusive), both within `bits`. */
-export function setBits(bits: Uint8Array, from: number, end: number): void {
-  let at = from;
-  for (; at < end && at % 8 !== 0; at++) bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
-  const whole = end - (end % 8);
-  if (whole > at) {
-    bits.fill(0xff, at >> 3, whole >> 3);
-    at = whole;
-  }
-  for (; at < end; at++) bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
 }

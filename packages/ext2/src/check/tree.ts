@@ -1,9 +1,10 @@
 /** Passes 3 to 5: that every directory hangs from the root, link counts, bitmaps and free counts. */
 import type { Io } from '@iomap/io';
 
+import { countSet, setRange } from '../bitmap.js';
 import { groupBlocks } from '../geometry.js';
 import { ROOT_INO } from '../ondisk.js';
-import { KIND_USED, setBits, type CheckState, type DirRecord } from './state.js';
+import { KIND_USED, type CheckState, type DirRecord } from './state.js';
 
 /** Pass 3: follows parents up; a chain that does not end at the root is a loop or hangs loose. */
 export function checkTree(state: CheckState): void {
@@ -70,19 +71,7 @@ function firstDifference(a: Uint8Array, b: Uint8Array, from: number, end: number
   return -1;
 }
 
-const BITS_IN_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => {
-  let bits = 0;
-  for (let rest = byte; rest > 0; rest >>= 1) bits += rest & 1;
-  return bits;
-});
-
-function countZeroes(bits: Uint8Array, end: number): number {
-  let ones = 0;
-  const whole = Math.floor(end / 8);
-  for (let i = 0; i < whole; i++) ones += BITS_IN_BYTE[bits[i] ?? 0] ?? 0;
-  for (let at = whole * 8; at < end; at++) ones += ((bits[at >> 3] ?? 0) >> (at & 7)) & 1;
-  return end - ones;
-}
+const countZeroes = (bits: Uint8Array, end: number): number => end - countSet(bits, 0, end);
 
 /** The inode bitmap that a group should have. */
 function expectedInodeBitmap(state: CheckState, group: number, into: Uint8Array): void {
@@ -95,8 +84,8 @@ function expectedInodeBitmap(state: CheckState, group: number, into: Uint8Array)
     }
   }
   const first = group * inodesPerGroup + 1;
-  if (first < firstIno) setBits(into, 0, Math.min(inodesPerGroup, firstIno - first));
-  setBits(into, inodesPerGroup, into.length * 8);
+  if (first < firstIno) setRange(into, 0, Math.min(inodesPerGroup, firstIno - first));
+  setRange(into, inodesPerGroup, into.length * 8 - inodesPerGroup);
 }
 
 /** Pass 5: bitmaps group by group, then the counts. */
