@@ -37,7 +37,7 @@ function mkfsOptions(options: FormatOptions): MkfsOptions {
     ...(inodeSize === undefined ? {} : { inodeSize }),
     ...(inodes === undefined ? {} : { inodes }),
     ...(label === undefined ? {} : { label }),
-    ...(uuid === undefined ? {} : { uuid }),
+    ...(uuid === undefined ? {} : { uuid: new Uint8Array(uuid) }),
     ...(revision0 ? { revision: 0 } : {}),
     ...(features === undefined || revision0 ? {} : { features: mkfsFeatures(features) }),
   };
