@@ -5,7 +5,8 @@
  *
  * Why it is coherent: the inode lock is held (shared to read, exclusive to write), so nobody writes the range or changes
  * its map, and a folio with writeback in flight is resident, which rules the bypass out. Folios come into being only under
- * the inode lock as well. The device answers within the call, so no other task runs between the check and the I/O.
+ * the inode lock as well: others that hold it shared may cache what a bypassing read reads, and both are the same bytes. So it
+ * holds even where tasks run between the check and the end of the I/O (the simulator).
  */
 import type { BlockDevice } from '@iomap/block-device';
 import { submitBio, type Io } from '@iomap/io';
