@@ -125,7 +125,7 @@ function findRun(vol: Volume, bits: Uint8Array, search: Search, end: number): Bl
   const from = Math.max(search.from, hint);
   const others = vol.reservations.othersIn(group, holder);
   // At the goal itself, or a few blocks on (Linux looks to the next multiple of 64).
-  const near = nextFree(vol, bits, { ...search, from }, end, others);
+  const near = nextFree(vol, bits, search, { from, end, others });
   if (near < 0) {
     if (search.from <= hint) vol.groups.blockHint[group] = others ? hint : end;
     return undefined;
@@ -140,7 +140,7 @@ function findRun(vol: Volume, bits: Uint8Array, search: Search, end: number): Bl
     // A long run holds a whole free byte, which is found much faster than a free bit.
     const byte = want >= 16 ? findZeroByte(bits, at, end) : at;
     const start = byte > at ? startOfRun(bits, byte, at) : byte;
-    const next = start < 0 ? -1 : nextFree(vol, bits, { ...search, from: start }, end, others);
+    const next = start < 0 ? -1 : nextFree(vol, bits, search, { from: start, end, others });
     if (next < 0) break;
     const run = runAt(vol, bits, search, { bit: next, end, others });
     if (run.count > best.count) best = run;
@@ -158,9 +158,15 @@ function startOfRun(bits: Uint8Array, bit: number, low: number): number {
 }
 
 /** The first free bit that is in nobody else's window, or -1. */
-function nextFree(vol: Volume, bits: Uint8Array, search: Search, end: number, others: boolean): number {
-  let at = findNextZero(bits, search.from, end);
-  if (!others) return at;
+function nextFree(
+  vol: Volume,
+  bits: Uint8Array,
+  search: Search,
+  range: { readonly from: number; readonly end: number; readonly others: boolean },
+): number {
+  const { end } = range;
+  let at = findNextZero(bits, range.from, end);
+  if (!range.others) return at;
   const first = groupFirstBlock(vol.info, search.group);
   while (at >= 0) {
     const windowEnd = vol.reservations.covering(search.group, first + at, search.holder);

@@ -129,9 +129,7 @@ function orlovGroup(vol: Volume, parent: Ext2InodeInCore): number {
 function spreadGroup(vol: Volume, average: { readonly inodes: number; readonly blocks: number }): number {
   const { groups, info } = vol;
   const n = groups.count;
-  const random = new Uint8Array(2);
-  vol.env.random(random);
-  const start = ((random[0] ?? 0) + (random[1] ?? 0) * 256) % n;
+  const start = vol.random() % n;
   let best = -1;
   let fewest = info.inodesPerGroup;
   for (let i = 0; i < n; i++) {

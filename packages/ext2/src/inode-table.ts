@@ -54,7 +54,9 @@ export function* readInode(vol: Volume, ino: number): Io<Ext2InodeInCore> {
   } catch (error) {
     throw error instanceof FsError ? withContext(error, { detail: { ino } }) : error;
   }
-  if (inode.nlink === 0 && (inode.mode === 0 || inode.dtime !== 0)) {
+  // One that was unlinked while open stays in core until it is freed; on disk, an inode without links is nobody's, whatever a
+  // corrupt entry says. (Linux would take it, and delete its data when the last user goes.)
+  if (inode.nlink === 0 || inode.mode === 0) {
     throw new FsError('ESTALE', { why: 'the inode is free', detail: { ino } });
   }
   return inode;

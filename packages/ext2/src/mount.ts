@@ -6,9 +6,10 @@ import { PageCache } from '@iomap/page-cache';
 import { makeMapping, makeWritebackOps } from './file-ops.js';
 import { Ext2FileSystem } from './fs.js';
 import { readGroups } from './groups.js';
+import { readInode } from './inode-table.js';
 import { SUPER_BYTES, SUPER_POS } from './ondisk.js';
 import { mountOptionsSchema, type MountOptions } from './options.js';
-import { decodeSuper, EXT2_VALID_FS, type SuperInfo } from './super.js';
+import { decodeSuper, EXT2_ROOT_INO, EXT2_VALID_FS, type SuperInfo } from './super.js';
 import { writeSuper } from './super-write.js';
 import { Volume } from './volume.js';
 import { XattrBlockCache } from './xattr-block.js';
@@ -64,6 +65,8 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     makeWritebackOps,
   });
   failed.volume = volume;
+  const root = yield* readInode(volume, EXT2_ROOT_INO);
+  if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'i_mode' } });
   if (!readOnly) {
     yield* writeSuper(volume, { state: info.state & ~EXT2_VALID_FS, countMount: true });
     yield* buffers.sync();

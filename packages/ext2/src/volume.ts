@@ -54,6 +54,8 @@ export class Volume {
   /** Superblock fields (features) changed since they were written. */
   superDirty = false;
   nextGeneration: number;
+  /** State of `random`. */
+  #random: number;
   shutdownError: FsError | undefined = undefined;
   readonly makeMapping: (inode: Ext2InodeInCore) => AddressSpace;
   readonly writebackOps: WritebackOps<Ext2InodeInCore>;
@@ -75,6 +77,7 @@ export class Volume {
     const seed = new Uint8Array(4);
     if (!parts.readOnly) parts.env.random(seed);
     this.nextGeneration = new DataView(seed.buffer, seed.byteOffset).getUint32(0, true);
+    this.#random = this.nextGeneration === 0 ? 1 : this.nextGeneration;
   }
 
   /** @throws FsError EROFS on a read-only mount or after a shutdown */
@@ -88,6 +91,16 @@ export class Volume {
   /** Stops writing for good. The first reason is kept. */
   shutdown(error: FsError): void {
     this.shutdownError ??= error;
+  }
+
+  /** A number in 0..2^32-1 that spreads things (xorshift): the system's random source is too slow to be asked each time. */
+  random(): number {
+    let x = this.#random;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#random = x >>> 0;
+    return this.#random;
   }
 
   markInodeDirty(inode: Ext2InodeInCore): void {
