@@ -33,14 +33,6 @@ export class CommandError extends Error {
   }
 }
 
-/** Thrown after the lines have been printed: only the exit code is left to say. */
-export class Exit extends Error {
-  override readonly name = 'Exit';
-  constructor(readonly exitCode: number) {
-    super(`exit ${exitCode}`);
-  }
-}
-
 interface SystemError extends Error {
   readonly code: string;
   readonly path?: string | Buffer | undefined;

@@ -6,7 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { COMMANDS, type CommandSpec, type Options } from './commands/table.js';
 import { createContext, type Context } from './context.js';
-import { errorLine, Exit, isSystemError, UsageError } from './errors.js';
+import { codeOf, errorLine, UsageError } from './errors.js';
 import { packageVersion } from './version.js';
 import type { Terminal } from './terminal.js';
 
@@ -64,13 +64,12 @@ async function runCommand(spec: CommandSpec, context: Context, args: readonly st
     const code = await run(context, args, options);
     return code ?? (context.problems > 0 ? 1 : 0);
   } catch (error) {
-    if (error instanceof Exit) return error.exitCode;
     if (error instanceof UsageError) {
       context.terminal.err(`iomap: ${spec.name}: ${error.message}\n`);
       return spec.usageExit ?? USAGE;
     }
     // The reader of a pipe went away: nothing is left to say, and nobody to say it to.
-    if (isSystemError(error) && error.code === 'EPIPE') return 1;
+    if (codeOf(error) === 'EPIPE') return 1;
     context.terminal.err(`${errorLine(error)}\n`);
     return spec.name === 'fsck' ? 8 : exitOf(error);
   }

@@ -6,7 +6,7 @@
  * a directory lie together and equal sources give equal images. The builder is the mount's one user, so it holds no
  * inode but those it works on: files are let go as they are written (but those with more names to come).
  */
-import { FsError, runSync, type Io, type Timespec } from '@iomap/io';
+import { FsError, runSync, type Timespec } from '@iomap/io';
 import type { FileSystem, Inode, Name } from '@iomap/vfs';
 import { codeOf, CommandError, whatOf } from '../errors.js';
 import { shown } from '../names.js';
@@ -54,7 +54,12 @@ class Builder {
       const below: typeof stack = [];
       for (const entry of at.from.entries) {
         const path = `${at.path}/${entry.name}`;
-        const made = this.place(() => this.entry(at.inode, entry.name, entry.inode, path, at === undefined || at.path === ''), path);
+        let made: Inode | undefined;
+        try {
+          made = this.entry(at.inode, entry.name, entry.inode, path, at.path === '');
+        } catch (error) {
+          throw this.placed(error, path);
+        }
         if (made !== undefined) below.push({ inode: made, from: entry.inode, path });
       }
       // Entering names has changed the directory's times.
@@ -69,16 +74,10 @@ class Builder {
     runSync(fs.unmount());
   }
 
-  /** Runs one entry's work; an error that the image causes says where. */
-  private place<T>(work: () => T, path: Name): T {
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof FsError) {
-        throw new CommandError(error.code, whatOf(error), { image: this.options.image, path: shown(path) });
-      }
-      throw error;
-    }
+  /** An error that the image causes says where. */
+  private placed(error: unknown, path: Name): unknown {
+    if (!(error instanceof FsError)) return error;
+    return new CommandError(error.code, whatOf(error), { image: this.options.image, path: shown(path) });
   }
 
   /** Makes one entry. @returns the inode of a directory, to go on with */
@@ -164,6 +163,7 @@ class Builder {
   }
 
   private times(from: SourceInode): { atime: Timespec; mtime: Timespec; ctime: Timespec } {
+    if (this.options.latest === undefined) return from;
     return { atime: this.clamped(from.atime), mtime: this.clamped(from.mtime), ctime: this.clamped(from.ctime) };
   }
 }

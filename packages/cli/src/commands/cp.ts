@@ -150,8 +150,9 @@ async function ontoTheHost(context: Context, given: readonly Given[], destText: 
     throw new CommandError(there === undefined ? 'ENOENT' : 'ENOTDIR', 'no such directory', { image: destText });
   }
   // A link that the user named is meant to be followed.
-  const dest = there === undefined ? destText : realpathSync(destText);
-  if (!into) {
+  const isPlace = there === undefined || there.isFile() || there.isDirectory();
+  const dest = there !== undefined && isPlace ? realpathSync(destText) : destText;
+  if (!into && isPlace) {
     const folder = dirname(dest);
     const parent = at({ image: destText }, () => statSync(folder, { throwIfNoEntry: false }));
     if (parent === undefined) throw new CommandError('ENOENT', `no such directory: ${folder}`, { image: destText });
@@ -164,7 +165,6 @@ async function ontoTheHost(context: Context, given: readonly Given[], destText: 
       const top = at(where, () => tree.resolve(inside.path, !wanted.recursive));
       const type = typeOf(top.mode);
       if (type === 'directory' && !wanted.recursive) throw new CommandError('EISDIR', 'is a directory (-r copies it with all below)', where);
-      const isPlace = there === undefined || there.isFile() || there.isDirectory();
       if (!isPlace) {
         writeThrough(tree, top, dest);
         return;

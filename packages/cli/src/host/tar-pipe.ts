@@ -12,7 +12,9 @@ export function tarArguments(context: Context): readonly string[] | undefined {
   const probe = spawnSync('tar', ['--version'], { encoding: 'utf8', env: { ...context.terminal.env, LC_ALL: 'C' } });
   if (probe.error !== undefined || probe.status !== 0) return undefined;
   if (probe.stdout.includes('GNU tar')) {
-    return ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', '--sparse', '--delay-directory-restore'];
+    // Old times and the records that are for bsdtar alone are no news.
+    const quiet = ['--warning=no-timestamp', '--warning=no-unknown-keyword'];
+    return ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', '--delay-directory-restore', ...quiet];
   }
   if (probe.stdout.includes('bsdtar')) return ['-x', '-p', '--numeric-owner', '--xattrs', '--acls'];
   return undefined;
