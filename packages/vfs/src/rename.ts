@@ -117,8 +117,10 @@ function* renameLocked(caller: Caller, ends: Ends, flags: number, locked: Inode[
   checkAccess(cred, toDir, X_OK);
   const source = yield* lookupLocked(core, fromDir, from);
   if (source === undefined) throw new FsError('ENOENT');
+  // Linux judges the target's name when it looks it up: a missing source is told first.
   let target: Inode | undefined;
   try {
+    checkName(caller, to);
     target = yield* lookupLocked(core, toDir, to);
     const exchange = (flags & RENAME_EXCHANGE) !== 0;
     if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw new FsError('EEXIST');
@@ -127,7 +129,8 @@ function* renameLocked(caller: Caller, ends: Ends, flags: number, locked: Inode[
       throw new FsError('EINVAL');
     }
     if (crossing && target !== undefined && fromInside && (yield* isInside(core, fromDir, target))) {
-      throw new FsError(exchange ? 'EINVAL' : isDirectory(source.mode) ? 'ENOTEMPTY' : 'EISDIR');
+      // As Linux has it, before any look at types: what is replaced holds the source, so it is not empty.
+      throw new FsError(exchange ? 'EINVAL' : 'ENOTEMPTY');
     }
     if (target === source) return;
     checkMove(caller, ends, source, target, exchange);
@@ -156,7 +159,6 @@ export function* renameAt(
 ): Io<void> {
   const { core } = caller;
   checkName(caller, from);
-  checkName(caller, to);
   if ((flags & ~3) !== 0 || flags === 3) throw new FsError('EINVAL');
   const crossing = fromDir !== toDir;
   const locked: Inode[] = [];
