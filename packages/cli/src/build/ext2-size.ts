@@ -4,7 +4,7 @@
  */
 import { divCeil, roundUp } from '@iomap/io';
 import type { ImagePlan, PlanRequest } from '../drivers.js';
-import { isRuns, visitInodes, type SourceInode } from '../source/source.js';
+import { eachInode, isRuns, type SourceInode } from '../source/source.js';
 
 const NDIR = 12;
 const DEFAULT_BLOCK = 4096;
@@ -71,7 +71,7 @@ function needsOf(request: PlanRequest, blockBytes: number, inodeBytes: number): 
   // lost+found.
   let blocks = Math.max(2, divCeil(16_384, blockBytes)) + 1;
   let inodes = RESERVED_INODES;
-  visitInodes(request.root, (inode) => {
+  eachInode(request.root, (inode) => {
     inodes++;
     blocks += xattrBlocks(inode, inodeBytes);
     if (inode.type === 'file') blocks += fileBlocks(inode, blockBytes, request.generosity > 0);

@@ -104,12 +104,26 @@ export function visitInodes(root: SourceInode, visit: (inode: SourceInode, path:
   }
 }
 
+/** As `visitInodes`, in no particular order and without paths. */
+export function eachInode(root: SourceInode, visit: (inode: SourceInode) => void): void {
+  const seen = new Set<SourceInode>();
+  const stack: SourceInode[] = [root];
+  for (let inode = stack.pop(); inode !== undefined; inode = stack.pop()) {
+    if (inode.links > 1 && inode.type !== 'directory') {
+      if (seen.has(inode)) continue;
+      seen.add(inode);
+    }
+    visit(inode);
+    for (const entry of inode.entries) stack.push(entry.inode);
+  }
+}
+
 export const isLater = (a: Timespec, b: Timespec): boolean => a.sec > b.sec || (a.sec === b.sec && a.nsec > b.nsec);
 
 /** Adds up a tree. */
 export function totalsOf(root: SourceInode): SourceTotals {
   const totals: SourceTotals = { files: 0, directories: 0, others: 0, bytes: 0, latest: { sec: 0, nsec: 0 } };
-  visitInodes(root, (inode) => {
+  eachInode(root, (inode) => {
     if (inode.type === 'file') {
       totals.files++;
       totals.bytes += inode.size;
