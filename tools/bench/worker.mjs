@@ -3,7 +3,6 @@
  * compared, except where a case measures the whole command), the answer as JSON on stdout.
  */
 import fs from 'node:fs';
-import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 
 const MIB = 2 ** 20;

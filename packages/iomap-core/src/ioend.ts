@@ -7,7 +7,7 @@
  * - It is bounded in bytes and segments, so that a completion is short.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { FsError, isCode, type BioRequest, type IoResult } from '@iomap/io';
+import { type FsError, isCode, type BioRequest, type IoResult } from '@iomap/io';
 import type { Folio, InFlight } from '@iomap/page-cache';
 import type { Iomap, IomapInode, IomapType, WritebackOps } from './iomap.js';
 import { BIO_SEGMENTS_MAX } from './read-batch.js';

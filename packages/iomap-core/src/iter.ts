@@ -75,10 +75,10 @@ export class IomapIter<I extends IomapInode> {
 
   /** True while the sampled mapping holds; ask under the folio lock. */
   valid(): boolean {
-    const check = this.ops.folioOps?.valid;
-    return check === undefined
-      ? this.iomap.validityCookie === this.inode.mapping.validityCookie
-      : check(this.inode, this.iomap);
+    return (
+      this.ops.folioOps?.valid?.(this.inode, this.iomap) ??
+      this.iomap.validityCookie === this.inode.mapping.validityCookie
+    );
   }
 
   /** Ends the step and moves on by `done`. `failure` is what the step threw, if it did; it is thrown again. */

@@ -23,7 +23,7 @@ const opArb = (max: number): fc.Arbitrary<Op> => {
     fc.record({ kind: fc.constantFrom('write', 'peekWrite'), ...range, byte: fc.integer({ min: 1, max: 250 }) }),
     fc.record({ kind: fc.constantFrom('read', 'read', 'zero', 'seek', 'drop', 'sync'), ...range }),
     fc.record({ kind: fc.constantFrom('truncate', 'prealloc'), ...range }),
-  ) as fc.Arbitrary<Op>;
+  );
 };
 
 const configArb = fc.record({

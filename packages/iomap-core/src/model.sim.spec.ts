@@ -20,7 +20,7 @@ const MAX = BLOCKS * BLOCK;
 /** The simulated disk as a block device; `synchronous` says whether large pieces may bypass the cache. */
 function simDisk(synchronous: boolean): BlockDevice {
   const disk = new SimDevice({ content: new Uint8Array(BLOCKS * 6 * BLOCK).fill(OLD_BYTE) });
-  if (synchronous) return disk as unknown as BlockDevice;
+  if (synchronous) return disk;
   return {
     name: 'sim', synchronous: false, sizeBytes: disk.sizeBytes, sectorSize: 512, readOnly: false,
     limits: { maxBioBytes: 8 * BLOCK, atomicWriteBytes: 0, discard: false, writeZeroes: false },

@@ -110,8 +110,7 @@ class Writeback<I extends IomapInode> {
   #covers(pos: number): boolean {
     const iomap = this.#iomap;
     if (pos < iomap.offset || pos >= iomap.offset + iomap.length) return false;
-    const { valid } = this.#ops;
-    return valid === undefined ? iomap.validityCookie === this.#mapping.validityCookie : valid(this.#inode, iomap);
+    return this.#ops.valid?.(this.#inode, iomap) ?? iomap.validityCookie === this.#mapping.validityCookie;
   }
 
   /** Maps `from` of a locked folio; false = it failed, and the blocks up to `end` were given up. */

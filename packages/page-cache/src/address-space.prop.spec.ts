@@ -69,10 +69,19 @@ it('keeps two bits per block as two plain arrays would', () => {
         const inner = (list: boolean[], value: boolean): void => {
           list.fill(value, Math.ceil(from / 512), Math.max(Math.ceil(from / 512), Math.floor(to / 512)));
         };
-        if (kind === 'uptodate') (folio.setUptodate(from, to), inner(uptodate, true));
-        else if (kind === 'stale') (folio.clearUptodate(from, to), inner(uptodate, false));
-        else if (kind === 'clean') (folio.clearDirty(from, to), inner(dirty, false));
-        else (folio.markDirty(from, to), dirty.fill(true, Math.floor(from / 512), Math.ceil(to / 512)));
+        if (kind === 'uptodate') {
+          folio.setUptodate(from, to);
+          inner(uptodate, true);
+        } else if (kind === 'stale') {
+          folio.clearUptodate(from, to);
+          inner(uptodate, false);
+        } else if (kind === 'clean') {
+          folio.clearDirty(from, to);
+          inner(dirty, false);
+        } else {
+          folio.markDirty(from, to);
+          dirty.fill(true, Math.floor(from / 512), Math.ceil(to / 512));
+        }
         expect(folio.uptodateCount).toBe(uptodate.filter(Boolean).length);
         expect(folio.dirtyCount).toBe(dirty.filter(Boolean).length);
         expect(folio.isUptodate(from, to)).toBe(uptodate.slice(Math.floor(from / 512), Math.ceil(to / 512)).every(Boolean));

@@ -10,7 +10,7 @@ import { assert, isPowerOfTwo, WaitQueue, submit, type FsError, type Io } from '
 import { FolioIndex } from './folio-index.js';
 import { Folio } from './folio.js';
 import type { PageCache } from './page-cache.js';
-import { Readahead } from './readahead.js';
+import { type Readahead } from './readahead.js';
 
 /** What the owner of a mapping does for the cache. */
 export interface AddressSpaceHost {

@@ -47,7 +47,7 @@ export class FolioIndex {
     if (shift < chunk.shift) refine(chunk, shift);
     const { slots } = chunk;
     const first = (folio.pos - index * CHUNK_BYTES) >>> chunk.shift;
-    const end = first + (folio.size >>> chunk.shift);
+    const end = first + folio.size / 2 ** chunk.shift;
     while (slots.length < end) slots.push(undefined);
     for (let at = first; at < end; at++) slots[at] = folio;
     chunk.count++;
@@ -61,7 +61,7 @@ export class FolioIndex {
     const chunk = this.#find(index);
     if (chunk === undefined) return;
     const first = (folio.pos - index * CHUNK_BYTES) >>> chunk.shift;
-    const end = first + (folio.size >>> chunk.shift);
+    const end = first + folio.size / 2 ** chunk.shift;
     for (let at = first; at < end; at++) chunk.slots[at] = undefined;
     this.folioCount--;
     if (--chunk.count > 0) return;
