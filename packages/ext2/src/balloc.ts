@@ -10,7 +10,7 @@ import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { clearRange, countSet, findNextSet, findNextZero, findZeroByte, setRange, testBit } from './bitmap.js';
 import { WINDOW_FIRST, WINDOW_MAX, type ReservationHolder } from './reservation.js';
-import { groupBlocks, groupFirstBlock } from './super.js';
+import { groupBlocks, groupFirstBlock } from './geometry.js';
 import type { Volume } from './volume.js';
 
 export interface BlockRun {
@@ -81,7 +81,7 @@ function checkBitmap(vol: Volume, group: number, bits: Uint8Array): void {
   const isClaimed =
     testBit(bits, (groups.blockBitmap[group] ?? 0) - first) &&
     testBit(bits, (groups.inodeBitmap[group] ?? 0) - first) &&
-    countSet(bits, table, info.tableBlocks) === info.tableBlocks;
+    countSet(bits, table, info.inodeTableBlocks) === info.inodeTableBlocks;
   if (!isClaimed) {
     throw corrupt(`group ${group}: the block bitmap does not claim the group's own metadata`, {
       block: groups.blockBitmap[group] ?? 0,

@@ -6,7 +6,8 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { check, type CheckReport } from './check.js';
-import { decodeSuper, gdtBlock } from './geometry.js';
+import { gdtBlock } from './geometry.js';
+import { decodeSuper } from './super.js';
 import { mkfs } from './mkfs.js';
 import { Ext2DirEntry, Ext2GroupDesc, Ext2Inode, Ext2Super, Ext2XattrHeader } from './ondisk.js';
 

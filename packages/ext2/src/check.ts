@@ -8,7 +8,7 @@
  * - What is damaged is reported, not thrown. Thrown: a feature that we do not have, a device that fails.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { isCode, submitBio, type FsError, type Io } from '@iomap/io';
+import { isCode, type FsError, type Io } from '@iomap/io';
 
 import { DirectoryPass } from './check/directories.js';
 import { checkResizeInode, checkSuper, readGroupDescs } from './check/groups.js';
@@ -16,8 +16,10 @@ import { InodePass } from './check/inodes.js';
 import { Findings, type Finding } from './check/report.js';
 import { CheckState, type CheckStats } from './check/state.js';
 import { checkBitmaps, checkLinks, checkTree } from './check/tree.js';
-import { decodeSuper, readOnlyFeatures, type Geometry } from './geometry.js';
-import { Ext2Super, SUPER_BYTES, SUPER_POS } from './ondisk.js';
+import { readOnlyFeatures } from './features.js';
+import type { Geometry } from './geometry.js';
+import { Ext2Super } from './ondisk.js';
+import { decodeSuper, readSuperBytes } from './super.js';
 
 const FINDINGS_MAX = 1000;
 
@@ -44,15 +46,6 @@ export interface CheckReport {
   readonly stats?: Readonly<CheckStats>;
 }
 
-function* readSuper(device: BlockDevice): Io<Uint8Array> {
-  // Whole sectors around the superblock.
-  const start = SUPER_POS - (SUPER_POS % device.sectorSize);
-  const length = Math.ceil((SUPER_POS + SUPER_BYTES - start) / device.sectorSize) * device.sectorSize;
-  const bytes = new Uint8Array(length);
-  yield* submitBio(device, { op: 'read', pos: start, segments: [bytes], lengthBytes: length });
-  return bytes.subarray(SUPER_POS - start, SUPER_POS - start + SUPER_BYTES);
-}
-
 const fatalReport = (why: string): CheckReport => ({
   clean: false,
   errors: 1,
@@ -70,10 +63,10 @@ const fatalReport = (why: string): CheckReport => ({
  */
 export function* check(device: BlockDevice, options: CheckOptions = {}): Io<CheckReport> {
   options.onPass?.('superblock');
-  if (device.sizeBytes < SUPER_POS + SUPER_BYTES) return fatalReport('the device is too small for a superblock');
-  const superBytes = yield* readSuper(device);
+  let superBytes: Uint8Array;
   let geometry: Geometry;
   try {
+    superBytes = yield* readSuperBytes(device);
     geometry = decodeSuper(superBytes, device.sizeBytes);
   } catch (error) {
     if (isCode(error, 'EUCLEAN')) return fatalReport(describe(error));

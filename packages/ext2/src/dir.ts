@@ -24,10 +24,9 @@ import {
 } from './dir-block.js';
 import type { DirBlocks } from './dir-blocks.js';
 import { DirState, NameIndex, NAMES_MAX } from './dir-state.js';
-import { COMPAT_DIR_INDEX, INCOMPAT_FILETYPE } from './features.js';
 import { addIndexed, makeIndexed, nextLeaf, probe } from './htree.js';
 import { FLAG_INDEX, type Ext2InodeInCore } from './inode.js';
-import { dirRecLen, fileTypeOfMode, FT_DIR } from './ondisk.js';
+import { COMPAT, dirRecLen, fileTypeOfMode, FT_DIR } from './ondisk.js';
 import type { Volume } from './volume.js';
 
 /** Linear directories of up to this many blocks are searched block by block. */
@@ -63,8 +62,8 @@ export class Directories {
     this.#vol = vol;
     this.blocks = blocks;
     this.#blockSize = vol.blockSize;
-    this.#hasFileType = (vol.info.incompat & INCOMPAT_FILETYPE) !== 0;
-    this.#hasIndex = (vol.info.compat & COMPAT_DIR_INDEX) !== 0;
+    this.#hasFileType = vol.info.filetype;
+    this.#hasIndex = (vol.info.compat & COMPAT.dir_index) !== 0;
   }
 
   #fileType(mode: number): number {

@@ -1,33 +1,24 @@
-/** Which feature bits of the superblock this driver knows, and how it refuses the others. */
+/** Which feature bits we have, and how the others are refused: the policy of mount and check alike. */
 import { unsupported } from '@iomap/io';
-import { featureNames, INCOMPAT, RO_COMPAT } from './ondisk.js';
+import { COMPAT, featureNames, INCOMPAT, RO_COMPAT } from './ondisk.js';
 
-export const COMPAT_HAS_JOURNAL = 0x4;
-export const COMPAT_EXT_ATTR = 0x8;
-export const COMPAT_DIR_INDEX = 0x20;
-
-export const INCOMPAT_FILETYPE = 0x2;
-export const INCOMPAT_META_BG = 0x10;
-
-export const RO_COMPAT_SPARSE_SUPER = 0x1;
-export const RO_COMPAT_LARGE_FILE = 0x2;
-export const RO_COMPAT_BTREE_DIR = 0x4;
-
-const INCOMPAT_KNOWN = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
-const RO_COMPAT_KNOWN = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | RO_COMPAT_BTREE_DIR;
-
-/** Names of read-only-compatible features that this driver does not know. */
-export const unknownRoCompat = (bits: number): string[] => featureNames((bits & ~RO_COMPAT_KNOWN) >>> 0, RO_COMPAT, 'R');
+const INCOMPAT_SUPPORTED = INCOMPAT.filetype | INCOMPAT.meta_bg;
+const RO_COMPAT_SUPPORTED = RO_COMPAT.sparse_super | RO_COMPAT.large_file | RO_COMPAT.btree_dir;
 
 /**
- * Refuses what cannot even be read.
- * @throws FsError EOPNOTSUPP naming the features
+ * Refuses what cannot be read at all.
+ * @throws FsError EOPNOTSUPP that names every feature we do not have, as dumpe2fs does
  */
-export function checkIncompat(bits: number): void {
-  const unknown = featureNames((bits & ~INCOMPAT_KNOWN) >>> 0, INCOMPAT, 'I');
-  if (unknown.length === 0) return;
-  const recover = unknown.includes('needs_recovery') ? ' (the journal must be replayed first)' : '';
-  throw unsupported(`unsupported feature${unknown.length > 1 ? 's' : ''}: ${unknown.join(' ')}${recover}`, {
-    field: 's_feature_incompat',
-  });
+export function checkIncompatFeatures(compat: number, incompat: number): void {
+  const names = featureNames((incompat & ~INCOMPAT_SUPPORTED) >>> 0, INCOMPAT, 'I');
+  if ((compat & COMPAT.sparse_super2) !== 0) names.push('sparse_super2'); // backups elsewhere: the layout differs
+  if (names.length === 0) return;
+  if (names.length === 1 && names[0] === 'needs_recovery') {
+    throw unsupported('the journal needs recovery (needs_recovery): replay it first', { field: 's_feature_incompat' });
+  }
+  throw unsupported(`unsupported features: ${names.join(', ')}`, { field: 's_feature_incompat' });
 }
+
+/** The read-only-compatible features that keep us from writing, by name. */
+export const readOnlyFeatures = (roCompat: number): string[] =>
+  featureNames((roCompat & ~RO_COMPAT_SUPPORTED) >>> 0, RO_COMPAT, 'R');

@@ -23,9 +23,9 @@ import {
 } from '@iomap/iomap-core';
 import { AddressSpace } from '@iomap/page-cache';
 import type { MapRun } from './extent-cache.js';
-import { RO_COMPAT_LARGE_FILE } from './features.js';
 import { allocMap, mapBlocksMax, peekMap, readMap } from './indirect.js';
 import type { Ext2InodeInCore } from './inode.js';
+import { RO_COMPAT } from './ondisk.js';
 import { truncateBlocks } from './truncate.js';
 import { guarded, type Volume } from './volume.js';
 
@@ -161,9 +161,9 @@ export function fileSizeMax(vol: Volume): number {
 
 function noteLargeFile(vol: Volume): void {
   const { info } = vol;
-  if ((info.roCompat & RO_COMPAT_LARGE_FILE) !== 0) return;
+  if ((info.roCompat & RO_COMPAT.large_file) !== 0) return;
   info.revision = 1;
-  info.roCompat |= RO_COMPAT_LARGE_FILE;
+  info.roCompat |= RO_COMPAT.large_file;
   vol.superDirty = true;
 }
 

@@ -21,12 +21,12 @@ import { Directories, newFound } from './dir.js';
 import { bufferDirBlocks } from './dir-blocks.js';
 import type { MapRun } from './extent-cache.js';
 import { fileSizeMax, FileOps } from './file-ops.js';
+import { groupHead } from './geometry.js';
 import { readMap } from './indirect.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
 import { readInode, writeInode, writeInodes } from './inode-table.js';
 import { destroyInode, keepIndexFlag, Names, newInode } from './namei.js';
-import { EXT2_MAGIC, LINK_MAX } from './ondisk.js';
-import { EXT2_ROOT_INO, groupHeadBlocks } from './super.js';
+import { EXT2_MAGIC, LINK_MAX, ROOT_INO } from './ondisk.js';
 import { writeSuper } from './super-write.js';
 import { guarded, type Volume } from './volume.js';
 import { changeXattr, chmodXattr, getXattr, listXattr } from './xattr.js';
@@ -37,7 +37,7 @@ const DIRTY_INODES_MAX = 16_384;
 export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   readonly traits: FsTraits;
   readonly readOnly: boolean;
-  readonly rootIno = EXT2_ROOT_INO;
+  readonly rootIno = ROOT_INO;
   readonly uuid: Uint8Array;
   readonly label: string;
   /** What the parts share; for tests, checkers and figures. */
@@ -331,9 +331,9 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   *statfs(): Io<StatFs> {
     const { info, groups } = this.volume;
     // Linux's "minixdf": metadata does not count as space.
-    let overhead = info.firstDataBlock + groups.count * (2 + info.tableBlocks);
+    let overhead = info.firstDataBlock + groups.count * (2 + info.inodeTableBlocks);
     for (let group = 0; group < groups.count; group++) {
-      overhead += groupHeadBlocks(info, group);
+      overhead += groupHead(info, group).headBlocks;
     }
     return {
       type: EXT2_MAGIC,

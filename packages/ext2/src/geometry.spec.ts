@@ -1,16 +1,15 @@
 import { FsError } from '@iomap/io';
 
 import {
-  checkIncompatFeatures,
-  decodeSuper,
   gdtBlock,
   groupBlocks,
   groupFirstBlock,
   groupHasSuper,
   groupHead,
   makeGeometry,
-  readOnlyFeatures,
 } from './geometry.js';
+import { checkIncompatFeatures, readOnlyFeatures } from './features.js';
+import { decodeSuper } from './super.js';
 import { COMPAT, Ext2Super, INCOMPAT, RO_COMPAT } from './ondisk.js';
 
 const init = {

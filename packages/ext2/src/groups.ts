@@ -7,10 +7,9 @@
  */
 import { corrupt, type Io } from '@iomap/io';
 import type { BufferCache } from '@iomap/buffer-cache';
-import { Ext2GroupDesc } from './ondisk.js';
-import { descBlockLocation, groupBlocks, groupFirstBlock, groupHeadBlocks, type SuperInfo } from './super.js';
-
-const DESC_BYTES = 32;
+import { gdtBlock, groupBlocks, groupFirstBlock, groupHeadCore } from './geometry.js';
+import { DESC_BYTES, Ext2GroupDesc } from './ondisk.js';
+import type { SuperInfo } from './super.js';
 
 export class Groups {
   readonly count: number;
@@ -30,6 +29,8 @@ export class Groups {
   freeBlocksTotal = 0;
   freeInodesTotal = 0;
   usedDirsTotal = 0;
+  /** First block behind each group's superblock copy and descriptors. */
+  readonly #headEnd: Uint32Array;
   readonly #dirty = new Set<number>();
   readonly #info: SuperInfo;
 
@@ -47,6 +48,7 @@ export class Groups {
     this.bitmapChecked = new Uint8Array(n);
     this.inodeHint = new Int32Array(n);
     this.blockHint = new Int32Array(n);
+    this.#headEnd = Uint32Array.from({ length: n }, (_, group) => groupFirstBlock(info, group) + groupHeadCore(info, group));
   }
 
   /** Group of a block that is inside the filesystem. */
@@ -102,10 +104,10 @@ export class Groups {
     const blockBitmap = this.blockBitmap[group] ?? 0;
     const inodeBitmap = this.inodeBitmap[group] ?? 0;
     return (
-      (from < table + info.tableBlocks && end > table) ||
+      (from < table + info.inodeTableBlocks && end > table) ||
       (blockBitmap >= from && blockBitmap < end) ||
       (inodeBitmap >= from && inodeBitmap < end) ||
-      from < groupFirstBlock(info, group) + groupHeadBlocksCore(info, group)
+      from < (this.#headEnd[group] ?? 0)
     );
   }
 
@@ -115,7 +117,7 @@ export class Groups {
     const list = [...this.#dirty];
     this.#dirty.clear();
     for (const nr of list) {
-      const pos = descBlockLocation(info, nr) * info.blockSize;
+      const pos = gdtBlock(info, nr) * info.blockSize;
       const buf = buffers.peek(pos) ?? (yield* buffers.read(pos, info.blockSize));
       const first = nr * info.descPerBlock;
       const last = Math.min(first + info.descPerBlock, this.count);
@@ -131,20 +133,14 @@ export class Groups {
   }
 }
 
-/** As `groupHeadBlocks`, without the blocks that are only reserved for growth (the resize inode owns those). */
-function groupHeadBlocksCore(info: SuperInfo, group: number): number {
-  const all = groupHeadBlocks(info, group);
-  return all > info.reservedGdtBlocks + 1 ? all - info.reservedGdtBlocks : all;
-}
-
 /**
  * Reads the group descriptors.
  * @throws FsError EUCLEAN when a bitmap or an inode table is not inside its group
  */
 export function* readGroups(buffers: BufferCache, info: SuperInfo): Io<Groups> {
   const groups = new Groups(info);
-  for (let nr = 0; nr < info.descBlocks; nr++) {
-    const location = descBlockLocation(info, nr);
+  for (let nr = 0; nr < info.gdtBlocks; nr++) {
+    const location = gdtBlock(info, nr);
     if (location >= info.blocksCount) throw corrupt('descriptors end beyond the filesystem', { field: 's_blocks_count' });
     const pos = location * info.blockSize;
     const buf = buffers.peek(pos) ?? (yield* buffers.read(pos, info.blockSize));
@@ -166,7 +162,7 @@ function decodeDesc(groups: Groups, info: SuperInfo, group: number, bytes: Uint8
   };
   groups.blockBitmap[group] = inside(desc.bg_block_bitmap, 1, 'bg_block_bitmap');
   groups.inodeBitmap[group] = inside(desc.bg_inode_bitmap, 1, 'bg_inode_bitmap');
-  groups.inodeTable[group] = inside(desc.bg_inode_table, info.tableBlocks, 'bg_inode_table');
+  groups.inodeTable[group] = inside(desc.bg_inode_table, info.inodeTableBlocks, 'bg_inode_table');
   const freeBlocks = Math.min(desc.bg_free_blocks_count, end - first);
   const freeInodes = Math.min(desc.bg_free_inodes_count, info.inodesPerGroup);
   groups.freeBlocks[group] = freeBlocks;

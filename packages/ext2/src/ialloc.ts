@@ -9,7 +9,7 @@ import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { clearRange, findNextZero, setRange, testBit } from './bitmap.js';
 import { FLAG_TOPDIR, type Ext2InodeInCore } from './inode.js';
-import { EXT2_ROOT_INO } from './super.js';
+import { ROOT_INO } from './ondisk.js';
 import type { Volume } from './volume.js';
 
 const INODE_COST = 64;
@@ -97,7 +97,7 @@ function orlovGroup(vol: Volume, parent: Ext2InodeInCore): number {
     inodes: Math.floor(groups.freeInodesTotal / n),
     blocks: Math.floor(groups.freeBlocksTotal / n),
   };
-  if (parent.ino === EXT2_ROOT_INO || (parent.flags & FLAG_TOPDIR) !== 0) {
+  if (parent.ino === ROOT_INO || (parent.flags & FLAG_TOPDIR) !== 0) {
     const spread = spreadGroup(vol, average);
     if (spread >= 0) return spread;
   } else {

@@ -15,9 +15,9 @@ import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { allocRun, freeRun, type BlockRun } from './balloc.js';
 import type { MapRun } from './extent-cache.js';
+import { groupFirstBlock } from './geometry.js';
 import { groupOfIno } from './ialloc.js';
 import { NDIR_BLOCKS, type Ext2InodeInCore } from './inode.js';
-import { groupFirstBlock } from './super.js';
 import type { Volume } from './volume.js';
 
 /** Blocks that a tree of `depth` levels maps. */

@@ -30,7 +30,7 @@ function locate(vol: Volume, ino: number): Slot {
 /** Table blocks that follow `block` in its group, itself included. */
 function blocksLeft(vol: Volume, block: number): number {
   const group = vol.groups.groupOf(block);
-  return (vol.groups.inodeTable[group] ?? 0) + vol.info.tableBlocks - block;
+  return (vol.groups.inodeTable[group] ?? 0) + vol.info.inodeTableBlocks - block;
 }
 
 function* readTableBlock(vol: Volume, block: number): Io<Buf> {

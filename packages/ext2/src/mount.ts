@@ -1,26 +1,22 @@
 /** Mounting: the superblock and the groups are read and checked, the caches made, the image marked as in use. */
 import type { BlockDevice } from '@iomap/block-device';
 import { BufferCache } from '@iomap/buffer-cache';
-import { FsError, roundUp, submitBio, systemEnv, type Io } from '@iomap/io';
+import { FsError, systemEnv, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
 import { makeMapping, makeWritebackOps } from './file-ops.js';
 import { Ext2FileSystem } from './fs.js';
 import { readGroups } from './groups.js';
 import { readInode } from './inode-table.js';
-import { SUPER_BYTES, SUPER_POS } from './ondisk.js';
+import { ROOT_INO, STATE_VALID } from './ondisk.js';
 import { mountOptionsSchema, type MountOptions } from './options.js';
-import { decodeSuper, EXT2_ROOT_INO, EXT2_VALID_FS, type SuperInfo } from './super.js';
+import { decodeSuper, readSuperBytes, type SuperInfo } from './super.js';
 import { writeSuper } from './super-write.js';
 import { Volume } from './volume.js';
 import { XattrBlockCache } from './xattr-block.js';
 
 /** Reads the superblock. @throws FsError EUCLEAN, EOPNOTSUPP, EIO; EUCLEAN `s_magic` when it is no ext2 at all */
 export function* readSuper(device: BlockDevice): Io<SuperInfo> {
-  const length = roundUp(SUPER_POS + SUPER_BYTES, device.sectorSize);
-  if (device.sizeBytes < length) throw new FsError('EUCLEAN', { why: 'too small for a filesystem', detail: { device: device.name } });
-  const bytes = new Uint8Array(length);
-  yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: length });
-  return decodeSuper(bytes, SUPER_POS, device.sizeBytes);
+  return decodeSuper(yield* readSuperBytes(device), device.sizeBytes);
 }
 
 /**
@@ -65,10 +61,10 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     makeWritebackOps,
   });
   failed.volume = volume;
-  const root = yield* readInode(volume, EXT2_ROOT_INO);
+  const root = yield* readInode(volume, ROOT_INO);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'i_mode' } });
   if (!readOnly) {
-    yield* writeSuper(volume, { state: info.state & ~EXT2_VALID_FS, countMount: true });
+    yield* writeSuper(volume, { state: info.state & ~STATE_VALID, countMount: true });
     yield* buffers.sync();
     // Orders: the image says "in use" before anything in it changes.
     yield* buffers.flush();

@@ -1,51 +1,42 @@
 /**
- * The superblock in core: what a mount needs of it, checked.
+ * The superblock in core: what a mount, a check and a tool need of it, checked.
  *
- * `decodeSuper` is the only reader of the on-disk superblock in the driver, and `encodeSuper` the only writer. A value that
- * is here is in range; counts that change (free blocks, free inodes) live in `Groups`.
+ * `decodeSuper` is the only reader of the on-disk superblock, and `encodeSuper` the only writer beside mkfs. A value that
+ * is here is in range, consistent with the others and fits the device; counts that change (free blocks, free inodes) live
+ * in `Groups`.
  */
-import { corrupt, isPowerOfTwo, unsupported } from '@iomap/io';
-import { checkIncompat, INCOMPAT_META_BG, RO_COMPAT_SPARSE_SUPER, unknownRoCompat } from './features.js';
-import { Ext2Super } from './ondisk.js';
+import type { BlockDevice } from '@iomap/block-device';
+import { corrupt, isPowerOfTwo, roundUp, submitBio, unsupported, type Io } from '@iomap/io';
+import { checkIncompatFeatures, readOnlyFeatures } from './features.js';
+import { makeGeometry, oldGdtBlocks, type Geometry } from './geometry.js';
+import {
+  BLOCK_SIZE_MIN,
+  COMPAT,
+  DYNAMIC_REV,
+  EXT2_MAGIC,
+  Ext2Super,
+  GOOD_OLD_FIRST_INO,
+  GOOD_OLD_INODE_SIZE,
+  GOOD_OLD_REV,
+  SUPER_BYTES,
+  SUPER_POS,
+  type Ext2SuperView,
+} from './ondisk.js';
 
 /** A Web API that Node and browsers share; core packages compile without either's globals. */
 declare const TextDecoder: new () => { decode(bytes: Uint8Array): string };
 
-export const EXT2_SUPER_MAGIC = 0xef53;
-export const EXT2_ROOT_INO = 2;
-/** `s_state`: unmounted cleanly. */
-export const EXT2_VALID_FS = 1;
-export const EXT2_ERROR_FS = 2;
 /** `s_flags`: the hash is over unsigned characters. */
 const FLAGS_UNSIGNED_HASH = 2;
-const DESC_BYTES = 32;
 /** Twice what the smallest usual groups (8 MiB) of the largest filesystem (2^32 blocks of 1 KiB) come to. */
 const GROUPS_MAX = 2 ** 20;
 
-export interface SuperInfo {
-  readonly blockSize: number;
-  readonly blocksCount: number;
-  readonly inodesCount: number;
+export interface SuperInfo extends Geometry {
   readonly reservedBlocks: number;
-  readonly firstDataBlock: number;
-  readonly blocksPerGroup: number;
-  readonly inodesPerGroup: number;
-  readonly groupCount: number;
-  readonly inodeSize: number;
-  readonly inodesPerBlock: number;
-  /** Blocks of a group's inode table. */
-  readonly tableBlocks: number;
-  /** First inode that is not reserved. */
-  readonly firstIno: number;
+  // These grow under a mount, when a feature that changes no layout is first needed.
   revision: number;
   compat: number;
-  incompat: number;
   roCompat: number;
-  /** Group descriptors in a block, and blocks that hold them all. */
-  readonly descPerBlock: number;
-  readonly descBlocks: number;
-  readonly firstMetaBg: number;
-  readonly reservedGdtBlocks: number;
   readonly uuid: Uint8Array;
   readonly label: string;
   readonly hashSeed: readonly number[];
@@ -59,120 +50,152 @@ export interface SuperInfo {
   readonly readOnlyFor: readonly string[];
 }
 
-function bad(field: string, why: string): never {
-  throw corrupt(why, { field });
-}
+const need = (condition: boolean, field: string, why: string): void => {
+  if (!condition) throw corrupt(why, { field });
+};
 
-/** Does group `group` carry a copy of the superblock and the descriptors? */
-export function groupHasSuper(info: SuperInfo, group: number): boolean {
-  if (group <= 1 || (info.roCompat & RO_COMPAT_SPARSE_SUPER) === 0) return true;
-  if (group % 2 === 0) return false;
-  for (const base of [3, 5, 7]) {
-    let power = base;
-    while (power < group) power *= base;
-    if (power === group) return true;
+function decodeSizes(view: Ext2SuperView): { blockSize: number; inodeSize: number; firstIno: number } {
+  need(view.s_log_block_size <= 6, 's_log_block_size', `log block size ${view.s_log_block_size} is beyond 6`);
+  need(view.s_log_frag_size === view.s_log_block_size, 's_log_frag_size', 'fragments differ from blocks');
+  const blockSize = BLOCK_SIZE_MIN * 2 ** view.s_log_block_size;
+  if (view.s_rev_level === GOOD_OLD_REV) {
+    return { blockSize, inodeSize: GOOD_OLD_INODE_SIZE, firstIno: GOOD_OLD_FIRST_INO };
   }
-  return false;
+  const inodeSize = view.s_inode_size;
+  const sane = isPowerOfTwo(inodeSize) && inodeSize >= GOOD_OLD_INODE_SIZE && inodeSize <= blockSize;
+  need(sane, 's_inode_size', `inode size ${inodeSize}`);
+  return { blockSize, inodeSize, firstIno: view.s_first_ino };
 }
 
-/** First block of a group. */
-export const groupFirstBlock = (info: SuperInfo, group: number): number => info.firstDataBlock + group * info.blocksPerGroup;
-/** Blocks in a group; the last may be short. */
-export const groupBlocks = (info: SuperInfo, group: number): number =>
-  Math.min(info.blocksPerGroup, info.blocksCount - groupFirstBlock(info, group));
-
-/** The block that holds descriptor block `nr`. */
-export function descBlockLocation(info: SuperInfo, nr: number): number {
-  if ((info.incompat & INCOMPAT_META_BG) === 0 || nr < info.firstMetaBg) return info.firstDataBlock + 1 + nr;
-  const group = info.descPerBlock * nr;
-  return groupFirstBlock(info, group) + (groupHasSuper(info, group) ? 1 : 0);
-}
-
-/** Blocks at a group's start that hold the superblock's copy and descriptors (0 where there are none). */
-export function groupHeadBlocks(info: SuperInfo, group: number): number {
-  const hasSuper = groupHasSuper(info, group) ? 1 : 0;
-  const isMeta = (info.incompat & INCOMPAT_META_BG) !== 0;
-  if (isMeta && group >= info.firstMetaBg * info.descPerBlock) {
-    const place = group % info.descPerBlock;
-    return hasSuper + (place === 0 || place === 1 || place === info.descPerBlock - 1 ? 1 : 0);
-  }
-  if (hasSuper === 0) return 0;
-  return 1 + (isMeta ? info.firstMetaBg : info.descBlocks) + info.reservedGdtBlocks;
+function checkGroups(view: Ext2SuperView, geometry: Geometry): void {
+  const { blockSize, blocksCount, blocksPerGroup, inodesPerGroup, groupCount } = geometry;
+  const bits = 8 * blockSize;
+  need(
+    view.s_frags_per_group === blocksPerGroup,
+    's_frags_per_group',
+    'fragments per group differ from blocks per group',
+  );
+  need(groupCount <= GROUPS_MAX, 's_blocks_per_group', `${groupCount} groups`);
+  need(inodesPerGroup > 0 && inodesPerGroup <= bits, 's_inodes_per_group', `${inodesPerGroup} inodes per group`);
+  need(
+    inodesPerGroup >= geometry.inodesPerBlock && geometry.inodeTableBlocks + 2 < blocksPerGroup,
+    's_inodes_per_group',
+    `an inode table of ${geometry.inodeTableBlocks} blocks in groups of ${blocksPerGroup}`,
+  );
+  need(
+    view.s_inodes_count === geometry.inodesCount,
+    's_inodes_count',
+    `${view.s_inodes_count} inodes, not ${groupCount} groups of ${inodesPerGroup}`,
+  );
+  need(
+    geometry.firstIno >= GOOD_OLD_FIRST_INO && geometry.firstIno <= geometry.inodesCount,
+    's_first_ino',
+    `first inode ${geometry.firstIno}`,
+  );
+  need(
+    geometry.reservedGdtBlocks <= geometry.addrPerBlock,
+    's_reserved_gdt_blocks',
+    'too many reserved descriptor blocks',
+  );
+  // A descriptor table longer than its group cannot be where the rules say; with meta_bg only the old part counts.
+  need(
+    !geometry.metaBg || geometry.firstMetaBg <= geometry.gdtBlocks,
+    's_first_meta_bg',
+    `first meta block group ${geometry.firstMetaBg} of ${geometry.gdtBlocks}`,
+  );
+  need(
+    oldGdtBlocks(geometry) < blocksPerGroup && oldGdtBlocks(geometry) < blocksCount,
+    's_blocks_per_group',
+    'the group descriptors do not fit their group',
+  );
 }
 
 /**
- * Reads and checks a superblock.
- * @param bytes at least 1024 bytes, the superblock at `offset`
- * @param deviceBytes size of the device
- * @throws FsError EUCLEAN for values that cannot be; EOPNOTSUPP naming features that are not supported; EINVAL no ext2 at all
+ * The bytes of the primary superblock, `SUPER_BYTES` of them.
+ *
+ * Waits on: one read.
+ * @throws FsError EUCLEAN the device is too small for one; EIO
  */
-export function decodeSuper(bytes: Uint8Array, offset: number, deviceBytes: number): SuperInfo {
-  const s = Ext2Super.at(bytes, offset);
-  if (s.s_magic !== EXT2_SUPER_MAGIC) bad('s_magic', 'not an ext2 filesystem: bad magic number');
-  const revision = s.s_rev_level;
-  if (revision > 1) throw unsupported(`revision ${revision} is not supported`, { field: 's_rev_level' });
-  const dynamic = revision === 1;
-  const incompat = dynamic ? s.s_feature_incompat : 0;
-  checkIncompat(incompat);
-  if (s.s_log_block_size > 6) bad('s_log_block_size', 'block size out of range');
-  const blockSize = 1024 * 2 ** s.s_log_block_size;
-  const blocksCount = s.s_blocks_count;
-  const firstDataBlock = s.s_first_data_block;
-  if (firstDataBlock !== (blockSize === 1024 ? 1 : 0)) bad('s_first_data_block', 'first data block does not fit the block size');
-  if (blocksCount <= firstDataBlock + 1) bad('s_blocks_count', 'too few blocks');
-  if (blocksCount * blockSize > deviceBytes) bad('s_blocks_count', 'the filesystem is larger than its device');
-  const inodeSize = dynamic ? s.s_inode_size : 128;
-  if (!isPowerOfTwo(inodeSize) || inodeSize < 128 || inodeSize > blockSize) bad('s_inode_size', 'bad inode size');
-  const inodesPerBlock = blockSize / inodeSize;
-  const blocksPerGroup = s.s_blocks_per_group;
-  const inodesPerGroup = s.s_inodes_per_group;
-  if (blocksPerGroup < 8 || blocksPerGroup > blockSize * 8) bad('s_blocks_per_group', 'blocks per group out of range');
-  if (inodesPerGroup < inodesPerBlock || inodesPerGroup > blockSize * 8) {
-    bad('s_inodes_per_group', 'inodes per group out of range');
+export function* readSuperBytes(device: BlockDevice): Io<Uint8Array> {
+  // Whole sectors around the superblock.
+  const start = SUPER_POS - (SUPER_POS % device.sectorSize);
+  const length = roundUp(SUPER_POS + SUPER_BYTES, device.sectorSize) - start;
+  if (device.sizeBytes < start + length) {
+    throw corrupt('the device is too small for a superblock', { device: device.name });
   }
-  const tableBlocks = Math.ceil(inodesPerGroup / inodesPerBlock);
-  if (blocksPerGroup <= tableBlocks + 2) bad('s_blocks_per_group', 'a group has no room for its inode table');
-  const groupCount = Math.ceil((blocksCount - firstDataBlock) / blocksPerGroup);
-  if (groupCount > GROUPS_MAX) bad('s_blocks_per_group', 'too many groups');
-  if (s.s_inodes_count !== groupCount * inodesPerGroup) bad('s_inodes_count', 'inode count does not fit the groups');
-  const firstIno = dynamic ? s.s_first_ino : 11;
-  if (firstIno < 11 || firstIno > s.s_inodes_count) bad('s_first_ino', 'first inode out of range');
-  if (s.s_r_blocks_count > blocksCount) bad('s_r_blocks_count', 'more blocks reserved than there are');
-  const descPerBlock = blockSize / DESC_BYTES;
-  const descBlocks = Math.ceil(groupCount / descPerBlock);
-  const isUnsigned = (s.s_flags & FLAGS_UNSIGNED_HASH) !== 0;
-  const hashVersion = s.s_def_hash_version;
-  const wantExtra = s.s_want_extra_isize;
-  const room = inodeSize - 128;
-  return {
+  const bytes = new Uint8Array(length);
+  yield* submitBio(device, { op: 'read', pos: start, segments: [bytes], lengthBytes: length });
+  return bytes.subarray(SUPER_POS - start, SUPER_POS - start + SUPER_BYTES);
+}
+
+/** The geometry that a superblock with the ext2 magic says. @throws as `decodeSuper` */
+function decodeGeometry(view: Ext2SuperView, deviceBytes: number): Geometry {
+  const dynamic = view.s_rev_level === DYNAMIC_REV;
+  const compat = dynamic ? view.s_feature_compat : 0;
+  const incompat = dynamic ? view.s_feature_incompat : 0;
+  checkIncompatFeatures(compat, incompat);
+  const { blockSize, inodeSize, firstIno } = decodeSizes(view);
+  const firstDataBlock = blockSize === BLOCK_SIZE_MIN ? 1 : 0;
+  const { s_blocks_count: blocksCount, s_blocks_per_group: blocksPerGroup } = view;
+  need(view.s_first_data_block === firstDataBlock, 's_first_data_block', `first data block ${view.s_first_data_block}`);
+  need(
+    blocksPerGroup >= 8 && blocksPerGroup <= 8 * blockSize,
+    's_blocks_per_group',
+    `${blocksPerGroup} blocks per group`,
+  );
+  need(blocksCount > firstDataBlock + 3, 's_blocks_count', `${blocksCount} blocks`);
+  need(
+    blocksCount * blockSize <= deviceBytes,
+    's_blocks_count',
+    `the filesystem is larger than its device: ${blocksCount} blocks in ${deviceBytes} bytes`,
+  );
+  const geometry = makeGeometry({
     blockSize,
     blocksCount,
-    inodesCount: s.s_inodes_count,
-    reservedBlocks: s.s_r_blocks_count,
-    firstDataBlock,
     blocksPerGroup,
-    inodesPerGroup,
-    groupCount,
+    inodesPerGroup: view.s_inodes_per_group,
     inodeSize,
-    inodesPerBlock,
-    tableBlocks,
     firstIno,
-    revision,
-    compat: dynamic ? s.s_feature_compat : 0,
+    revision: view.s_rev_level,
+    compat,
     incompat,
-    roCompat: dynamic ? s.s_feature_ro_compat : 0,
-    descPerBlock,
-    descBlocks,
-    firstMetaBg: Math.min(s.s_first_meta_bg, descBlocks),
-    reservedGdtBlocks: s.s_reserved_gdt_blocks,
-    uuid: s.s_uuid.slice(),
-    label: labelOf(s.s_volume_name),
-    hashSeed: readSeed(s.$bytes, s.$offset),
+    roCompat: dynamic ? view.s_feature_ro_compat : 0,
+    reservedGdtBlocks: (compat & COMPAT.resize_inode) !== 0 ? view.s_reserved_gdt_blocks : 0,
+    firstMetaBg: view.s_first_meta_bg,
+  });
+  checkGroups(view, geometry);
+  need(view.s_r_blocks_count <= blocksCount, 's_r_blocks_count', `${view.s_r_blocks_count} reserved blocks`);
+  return geometry;
+}
+
+/**
+ * Reads and validates a superblock.
+ * @param bytes at least 1024 bytes, the superblock first
+ * @param deviceBytes size of the device; a filesystem that is longer is corrupt
+ * @throws FsError EUCLEAN `s_magic` no ext2 at all, or anything inconsistent; EOPNOTSUPP features that we do not have, by name
+ */
+export function decodeSuper(bytes: Uint8Array, deviceBytes = Infinity): SuperInfo {
+  const view = Ext2Super.at(bytes);
+  need(view.s_magic === EXT2_MAGIC, 's_magic', 'not an ext2 filesystem: bad magic number');
+  if (view.s_rev_level > DYNAMIC_REV) {
+    throw unsupported(`revision ${view.s_rev_level} is not supported`, { field: 's_rev_level' });
+  }
+  const geometry = decodeGeometry(view, deviceBytes);
+  const isUnsigned = (view.s_flags & FLAGS_UNSIGNED_HASH) !== 0;
+  const hashVersion = view.s_def_hash_version;
+  const wantExtra = view.s_want_extra_isize;
+  const room = geometry.inodeSize - GOOD_OLD_INODE_SIZE;
+  return {
+    ...geometry,
+    reservedBlocks: view.s_r_blocks_count,
+    uuid: view.s_uuid.slice(),
+    label: labelOf(view.s_volume_name),
+    hashSeed: readSeed(view.$bytes, view.$offset),
     hashVersion: (hashVersion <= 2 ? hashVersion : 1) + (isUnsigned ? 3 : 0),
     hashUnsigned: isUnsigned,
     extraIsize: room < 32 ? 0 : wantExtra >= 32 && wantExtra <= room && wantExtra % 4 === 0 ? wantExtra : 32,
-    state: s.s_state,
-    readOnlyFor: unknownRoCompat(dynamic ? s.s_feature_ro_compat : 0),
+    state: view.s_state,
+    readOnlyFor: readOnlyFeatures(geometry.roCompat),
   };
 }
 

@@ -8,11 +8,10 @@ import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io, type Timespec } from '@iomap/io';
 import { chmodAcl, decodeDiskAcl, decodeWireAcl, encodeDiskAcl, encodeWireAcl, modeOfAcl } from './acl.js';
 import { allocRun, freeRun } from './balloc.js';
-import { COMPAT_EXT_ATTR } from './features.js';
+import { groupFirstBlock } from './geometry.js';
 import { groupOfIno } from './ialloc.js';
 import type { Ext2InodeInCore } from './inode.js';
-import { Ext2XattrHeader, XATTR_MAGIC, XATTR_REFCOUNT_MAX } from './ondisk.js';
-import { groupFirstBlock } from './super.js';
+import { COMPAT, Ext2XattrHeader, XATTR_MAGIC, XATTR_REFCOUNT_MAX } from './ondisk.js';
 import type { Volume } from './volume.js';
 import {
   decodeIbody,
@@ -226,9 +225,9 @@ function* share(vol: Volume, inode: Ext2InodeInCore, block: number, bytes: Uint8
 function setBlock(vol: Volume, inode: Ext2InodeInCore, block: number): void {
   inode.fileAcl = block;
   inode.blocks += vol.sectorsPerBlock;
-  if ((vol.info.compat & COMPAT_EXT_ATTR) === 0) {
+  if ((vol.info.compat & COMPAT.ext_attr) === 0) {
     vol.info.revision = 1; // features need it, as Linux has it
-    vol.info.compat |= COMPAT_EXT_ATTR;
+    vol.info.compat |= COMPAT.ext_attr;
     vol.superDirty = true;
   }
   vol.markInodeDirty(inode);
