@@ -23,7 +23,12 @@ export function ruleTester(): RuleTester {
   return new RuleTester({
     languageOptions: {
       parser: tseslint.parser,
-      parserOptions: { project: './tsconfig.json', tsconfigRootDir: fixtures },
+      // With CI=true the parser would read the file from disk once instead of the code of each case.
+      parserOptions: {
+        project: './tsconfig.json',
+        tsconfigRootDir: fixtures,
+        disallowAutomaticSingleRunInference: true,
+      },
     },
   });
 }
