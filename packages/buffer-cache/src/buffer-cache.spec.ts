@@ -181,6 +181,59 @@ describe('BufferCache writes', () => {
     expect(buf.dirty).toBe(false);
   });
 
+  it("waits in sync, and in an owner's sync, for the writes that another task has in flight", async () => {
+    const { device, log } = testDevice({ later: true });
+    const cache = cacheOf(device);
+    const owner = {};
+    dirty(cache, 0, 1, owner);
+    let landed = false;
+    const first = runAsync(cache.sync()).then(() => (landed = true));
+    expect(log).toHaveLength(1);
+    await Promise.all([
+      runAsync(cache.sync()).then(() => expect(cache.dirtyBytes).toBe(0)).then(() => expect(landed).toBe(true)),
+      runAsync(cache.syncOwner(owner)).then(() => expect(landed).toBe(true)),
+    ]);
+    await first;
+    expect(log).toHaveLength(1);
+  });
+
+  it('writes what was changed while another task had it in flight, however the writes interleave', async () => {
+    const { device, peekByte } = testDevice({ later: true });
+    const cache = cacheOf(device);
+    const [a, b] = [dirty(cache, 0, 1), dirty(cache, 8 * BLOCK, 1)];
+    const first = runAsync(cache.writeBufs([a]));
+    const second = runAsync(cache.writeBufs([b]));
+    for (const buf of [a, b]) {
+      buf.bytes.fill(2);
+      buf.markDirty();
+    }
+    // While this one waits for `a`, a third task writes `b`, and the other way round.
+    await Promise.all([runAsync(cache.sync()), first.then(() => runAsync(cache.writeBufs([a]))), second.then(() => runAsync(cache.writeBufs([b])))]);
+    expect([peekByte(0), peekByte(8 * BLOCK), cache.dirtyBytes]).toEqual([2, 2, 0]);
+  });
+
+  it("tells a sync of another task's failed write", async () => {
+    const { device, failing } = testDevice({ later: true });
+    const cache = cacheOf(device);
+    dirty(cache, 0, 1);
+    failing.add(0);
+    const results = await Promise.allSettled([runAsync(cache.sync()), runAsync(cache.sync())]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  });
+
+  it('keeps a read in flight out of a buffer that is being made anew', async () => {
+    const { device, put } = testDevice({ later: true });
+    const cache = cacheOf(device);
+    put(0, 7);
+    const reading = runAsync(cache.readahead(0, BLOCK));
+    cache.forget(0);
+    const buf = dirty(cache, 0, 9);
+    await reading;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([buf.bytes[0], buf.dirty, buf.gone]).toEqual([9, true, false]);
+    expect(cache.peek(0)).toBe(buf);
+  });
+
   it('does not write what is pinned', () => {
     const { device, log } = testDevice();
     const cache = cacheOf(device);

@@ -69,6 +69,8 @@ export class BufferCache implements BufHost {
 
   readonly #bufs = new Map<number, Buf>();
   readonly #dirty = new Set<Buf>();
+  /** Writes in flight: clean unless changed since, so `sync` would not find them among the dirty. */
+  readonly #writing = new Set<Buf>();
   readonly #owned = new Map<object, Set<Buf>>();
   readonly #dirtyLimit: number;
   readonly #onWriteError: ((error: FsError, buf: Buf) => void) | undefined;
@@ -118,18 +120,20 @@ export class BufferCache implements BufHost {
   /**
    * A buffer for a block that is going to be overwritten whole: no read. The caller fills it, then says
    * `initialise()` or `zero()`.
-   * One that is cached keeps its content and state.
+   * One that is cached keeps its content and state, unless it is still being read: then a new one takes its place.
    * @throws FsError EUCLEAN when the range is not on the device
    */
   get(pos: number, bytes: number): Buf {
     const cached = this.#bufs.get(pos);
-    if (cached !== undefined) {
+    if (cached !== undefined && !cached.reading) {
       assert(cached.bytes.length === bytes, 'I7: one length per position');
       cached.touched = true;
       cached.doomed = false;
       return cached;
     }
     this.#checkRange(pos, bytes);
+    // A read in flight would land over what the caller is going to fill in: it keeps the old buffer to itself.
+    if (cached !== undefined) this.#drop(cached);
     return this.#insert(pos, bytes);
   }
 
@@ -224,7 +228,7 @@ export class BufferCache implements BufHost {
     } else {
       try {
         if (ops !== undefined) this.#verifyRead(buf, ops);
-        buf.uptodate = true;
+        buf.uptodate = !buf.gone;
       } catch (error) {
         if (!(error instanceof FsError)) throw error;
         buf.error = error;
@@ -254,11 +258,12 @@ export class BufferCache implements BufHost {
   }
 
   /**
-   * Writes every dirty buffer that is not pinned, and waits. Does not flush the device. @throws FsError the first
-   * failure
+   * Writes every dirty buffer that is not pinned, and waits for these and for the writes of others in flight. Does not
+   * flush the device.
+   * @throws FsError the first failure
    */
   *sync(): Io<void> {
-    yield* this.writeBufs([...this.#dirty]);
+    yield* this.writeBufs([...this.#dirty, ...this.#writing]);
   }
 
   /** As `sync`, for the buffers that were dirtied for `owner` (the fsync list). */
@@ -285,29 +290,44 @@ export class BufferCache implements BufHost {
 
   /**
    * Writes those of `bufs` that are dirty and not pinned: sorted, adjacent ones in one vectored bio, all in flight
-   * together.
-   * Waits for those already in flight first.
+   * together. When it returns, what they held at the call is on the device, whoever wrote it: a write of one of them that
+   * another task has in flight is waited for, and done again if it failed.
    * @throws FsError the first failure, after all have ended; the failed stay dirty
    */
   *writeBufs(bufs: Buf[]): Io<void> {
-    for (const buf of bufs) {
-      while (buf.writing) yield* this.#wait(buf);
-    }
     let failure: FsError | undefined;
-    const ready: Buf[] = [];
-    for (const buf of bufs) {
-      if (!buf.dirtyNow || buf.pins > 0 || buf.gone || buf.writing) continue;
-      const fault = buf.ops?.verifyWrite?.(buf.view, buf);
-      if (fault === undefined || buf.ops === undefined) {
-        ready.push(buf);
-        continue;
+    let left = new Set(bufs);
+    while (left.size > 0) {
+      const busy = new Set<Buf>();
+      const ready: Buf[] = [];
+      for (const buf of left) {
+        if (buf.writing) {
+          busy.add(buf);
+          continue;
+        }
+        if (!buf.dirtyNow || buf.pins > 0 || buf.gone) continue;
+        const fault = buf.ops?.verifyWrite?.(buf.view, buf);
+        if (fault === undefined || buf.ops === undefined) {
+          ready.push(buf);
+          continue;
+        }
+        const error = this.#faultError(buf, buf.ops, fault);
+        failure ??= error;
+        this.#writeFailed(buf, error);
       }
-      const error = this.#faultError(buf, buf.ops, fault);
-      failure ??= error;
-      this.#writeFailed(buf, error);
+      const requests = planWrites(ready, this.device.limits.maxBioBytes).map((run) => this.#writeRequest(run));
+      if (requests.length > 0) {
+        try {
+          yield* submit({ kind: 'batch', requests, detached: false });
+        } catch (error) {
+          if (!(error instanceof FsError)) throw error;
+          failure ??= error;
+        }
+      }
+      // What was in flight for another task holds our bytes, or older ones and is dirty again: one more round tells.
+      for (const buf of busy) if (buf.writing) yield* this.#wait(buf);
+      left = busy;
     }
-    const requests = planWrites(ready, this.device.limits.maxBioBytes).map((run) => this.#writeRequest(run));
-    if (requests.length > 0) yield* submit({ kind: 'batch', requests, detached: false });
     if (this.#bytes > this.budgetBytes) this.#evict(undefined);
     if (failure !== undefined) throw failure;
   }
@@ -316,6 +336,7 @@ export class BufferCache implements BufHost {
     let lengthBytes = 0;
     for (const buf of run) {
       buf.writing = true;
+      this.#writing.add(buf);
       this.#clean(buf); // from here on a change marks it dirty again
       lengthBytes += buf.bytes.length;
     }
@@ -331,6 +352,7 @@ export class BufferCache implements BufHost {
 
   #endWrite(buf: Buf, result: IoResult): void {
     buf.writing = false;
+    this.#writing.delete(buf);
     if (buf.doomed) {
       this.#disownAll(buf);
       this.#drop(buf);
