@@ -63,6 +63,6 @@ export {
 export { bytesOfLatin1, decodeName, encodeName, latin1OfBytes } from './names.js';
 export type { OpenFile } from './open-file.js';
 export { vfsOptionsSchema, type VfsOptions, type VfsSettings } from './options.js';
-export { isRoot, mayAccess, type Credentials } from './permission.js';
+export { checkAccess, isRoot, mayAccess, type Credentials } from './permission.js';
 export { attrOf, type Attr } from './stat.js';
 export { createVfs, type As, type Vfs, type VfsOps } from './vfs.js';

@@ -10,7 +10,7 @@ import { stateOf } from './dentry-cache.js';
 import type { Inode, Name, NewInode } from './filesystem.js';
 import { FS_APPEND_FL, FS_IMMUTABLE_FL, isDirectory, S_IFDIR, S_IFLNK, X_OK } from './modes.js';
 import { bytesOfLatin1 } from './names.js';
-import { checkAccess, checkCreate, checkDelete, ownershipIn } from './permission.js';
+import { checkAccess, checkCreate, checkDelete, isRoot, ownershipIn } from './permission.js';
 import { lookupChild, lookupLocked } from './walk.js';
 import { S_IFMT } from './filesystem.js';
 
@@ -26,14 +26,22 @@ const checkIsDirectory = (dir: Inode): void => {
 };
 
 /**
- * FUSE's LOOKUP: the inode under `name`, referenced.
- * @throws FsError ENOENT, ENOTDIR, EACCES
+ * FUSE's LOOKUP: the inode under `name`, referenced; undefined when there is none.
+ * @throws FsError ENOTDIR, EACCES, ENAMETOOLONG
  */
-export function* lookupAt(caller: Caller, dir: Inode, name: Name): Io<Inode> {
+export function* childAt(caller: Caller, dir: Inode, name: Name): Io<Inode | undefined> {
   checkIsDirectory(dir);
   checkAccess(caller.cred, dir, X_OK);
   if (name.length > caller.core.fs.traits.nameMaxBytes) throw new FsError('ENAMETOOLONG');
-  const inode = yield* lookupChild(caller.core, dir, name);
+  return yield* lookupChild(caller.core, dir, name);
+}
+
+/**
+ * `childAt` for what must be there.
+ * @throws FsError ENOENT, ENOTDIR, EACCES
+ */
+export function* lookupAt(caller: Caller, dir: Inode, name: Name): Io<Inode> {
+  const inode = yield* childAt(caller, dir, name);
   if (inode === undefined) throw new FsError('ENOENT');
   return inode;
 }
@@ -88,7 +96,7 @@ export function* createAt(caller: Caller, dir: Inode, name: Name, mode: number, 
   let inode: Inode;
   try {
     yield* checkAbsent(caller, dir, name);
-    if (isDevice && caller.cred.uid !== 0) throw new FsError('EPERM');
+    if (isDevice && !isRoot(caller.cred)) throw new FsError('EPERM');
     const bits = mode & (type === S_IFDIR ? 0o1777 : 0o7777) & ~caller.umask;
     inode = yield* createLocked(caller, dir, name, type | bits, isDevice ? rdev : 0);
   } finally {

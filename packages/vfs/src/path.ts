@@ -7,12 +7,13 @@ import { FsError, type Io } from '@iomap/io';
 import { setattrAt, type AttrChange } from './attr.js';
 import type { Caller } from './core.js';
 import { attrOf, type Attr } from './stat.js';
+import { tmpfileAt } from './tmpfile.js';
 import { fiemapAt, openInode, releaseFile } from './file.js';
 import type { FiemapExtent, Inode, Name } from './filesystem.js';
 import { isDirectory, isSymlink, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, S_IFREG } from './modes.js';
 import { createAt, createLocked, linkAt, mkdirAt, rmdirAt, symlinkAt, unlinkAt } from './namei.js';
 import type { OpenFile } from './open-file.js';
-import { checkAccess, checkCreate, ownershipIn } from './permission.js';
+import { checkAccess } from './permission.js';
 import { renameAt } from './rename.js';
 import { lookupChild, lookupLocked, readLink, walkParent, walkTo, type Place } from './walk.js';
 import { getxattrAt, listxattrAt, removexattrAt, setxattrAt } from './xattr.js';
@@ -121,22 +122,10 @@ function* createAndOpen(
 }
 
 function* openTmpfile(caller: Caller, dir: Inode, flags: number, mode: number): Io<OpenFile> {
-  const { core, cred } = caller;
+  const { core } = caller;
   if (!isDirectory(dir.mode)) throw new FsError('ENOTDIR');
   if ((flags & 3) === 0) throw new FsError('EINVAL');
-  if (core.fs.tmpfile === undefined) throw new FsError('EOPNOTSUPP', { why: 'O_TMPFILE' });
-  core.checkWritable();
-  let inode: Inode;
-  if (!dir.lock.tryWrite()) yield* dir.lock.write();
-  try {
-    checkCreate(cred, dir);
-    const owner = ownershipIn(cred, dir, S_IFREG | (mode & 0o7777 & ~caller.umask));
-    inode = yield* core.fs.tmpfile(dir, { ...owner, rdev: 0, now: core.now() });
-    core.inodes.add(inode);
-    if ((flags & O_EXCL) === 0) core.tmpfiles.add(inode);
-  } finally {
-    dir.lock.unlockWrite();
-  }
+  const inode = yield* tmpfileAt(caller, dir, mode, (flags & O_EXCL) === 0);
   try {
     return yield* openInode(caller, inode, flags & ~O_TMPFILE, true);
   } finally {

@@ -13,16 +13,18 @@ export interface Credentials {
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly number[];
+  /** All is allowed, as to root, though `uid` and `gid` own what is made: somebody else has checked (FUSE: the kernel). */
+  readonly privileged?: boolean | undefined;
 }
 
-export const isRoot = (cred: Credentials): boolean => cred.uid === 0;
+export const isRoot = (cred: Credentials): boolean => cred.uid === 0 || cred.privileged === true;
 
 export const inGroup = (cred: Credentials, gid: number): boolean => cred.gid === gid || cred.groups.includes(gid);
 
 /** True when `cred` has all of `mask` (R_OK | W_OK | X_OK) on the inode. */
 export function mayAccess(cred: Credentials, inode: Inode, mask: number): boolean {
   const { mode } = inode;
-  if (cred.uid === 0) return (mask & X_OK) === 0 || isDirectory(mode) || (mode & 0o111) !== 0;
+  if (isRoot(cred)) return (mask & X_OK) === 0 || isDirectory(mode) || (mode & 0o111) !== 0;
   const shift = cred.uid === inode.uid ? 6 : inGroup(cred, inode.gid) ? 3 : 0;
   return (((mode >> shift) & 7) & mask) === mask;
 }

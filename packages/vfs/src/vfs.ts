@@ -17,6 +17,7 @@ import type { OpenFile } from './open-file.js';
 import { vfsOptionsSchema, type VfsOptions } from './options.js';
 import * as path from './path.js';
 import { renameAt } from './rename.js';
+import { tmpfileAt } from './tmpfile.js';
 import { parentOf } from './walk.js';
 import * as xattr from './xattr.js';
 
@@ -80,6 +81,9 @@ const OPS = {
   },
   parentOf: (caller: Caller, dir: Inode): Io<Inode> => parentOf(caller.core, dir),
   lookupAt: namei.lookupAt,
+  /** `lookupAt` that answers undefined for what is not there. */
+  childAt: namei.childAt,
+  tmpfileAt,
   createAt: namei.createAt,
   mkdirAt: namei.mkdirAt,
   symlinkAt: namei.symlinkAt,
@@ -131,6 +135,8 @@ export interface As {
   readonly gid?: number;
   readonly groups?: readonly number[];
   readonly umask?: number;
+  /** Somebody else has checked permissions: see `Credentials`. */
+  readonly privileged?: boolean;
 }
 
 /** One mount as one caller sees it. */
@@ -173,6 +179,7 @@ export function explain(error: unknown, op: string, first: unknown, second: unkn
 
 function* explained(core: VfsCore, op: string, io: Io<unknown>, args: readonly unknown[]): Io<unknown> {
   try {
+    if (core.isUnmounted) throw new FsError('ENODEV', { why: 'the filesystem is unmounted' });
     const result = yield* io;
     if (core.inodes.pressed) yield* core.inodes.reap();
     return result;
@@ -199,6 +206,7 @@ function bind(caller: Caller): Vfs {
           uid: who.uid ?? caller.cred.uid,
           gid: who.gid ?? caller.cred.gid,
           groups: who.groups ?? caller.cred.groups,
+          privileged: who.privileged ?? caller.cred.privileged,
         },
         umask: who.umask ?? caller.umask,
       }),

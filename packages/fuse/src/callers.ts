@@ -1,0 +1,52 @@
+/**
+ * On whose behalf requests run.
+ *
+ * - `trusted`: the kernel has checked permissions (`default_permissions`); the caller only gives new files their owner.
+ * - `checked`: the vfs checks, as the user with all his groups. The kernel does not send those, so they come from /proc.
+ */
+import { readFileSync } from 'node:fs';
+import type { Vfs } from '@iomap/vfs';
+
+/** Bound tables kept; more users than this at a time are rare, and cost only the binding. */
+const CALLERS_MAX = 64;
+
+export class CallerTable {
+  readonly #vfs: Vfs;
+  readonly #callers = new Map<string | number, Vfs>();
+
+  constructor(vfs: Vfs) {
+    this.#vfs = vfs;
+  }
+
+  trusted(uid: number, gid: number): Vfs {
+    const key = uid * 2 ** 21 + gid;
+    // The common case, of one user, is one look-up by a small number; a clash of larger ones is told apart by the credentials.
+    const hit = this.#callers.get(key);
+    if (hit !== undefined && hit.cred.uid === uid && hit.cred.gid === gid) return hit;
+    return this.#keep(key, this.#vfs.as({ uid, gid, groups: [], umask: 0, privileged: true }));
+  }
+
+  checked(uid: number, gid: number, pid: number): Vfs {
+    const groups = groupsOf(pid);
+    const key = `${uid}:${gid}:${groups.join()}`;
+    return this.#callers.get(key) ?? this.#keep(key, this.#vfs.as({ uid, gid, groups, umask: 0 }));
+  }
+
+  #keep(key: string | number, caller: Vfs): Vfs {
+    if (this.#callers.size >= CALLERS_MAX) this.#callers.clear();
+    this.#callers.set(key, caller);
+    return caller;
+  }
+}
+
+/** The supplementary groups of a process; none when it is gone or of another pid namespace (then `pid` is 0). */
+export function groupsOf(pid: number): number[] {
+  if (pid === 0) return [];
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const line = /^Groups:[ \t]*([0-9 ]*)$/m.exec(status)?.[1] ?? '';
+    return line.split(' ').filter((text) => text !== '').map(Number);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,104 @@
+/** GETATTR, SETATTR, STATX, and the removal of privileges that a change by an ordinary user brings. */
+import { FsError, type Io, type Timespec } from '@iomap/io';
+import { isDirectory, isRegular, S_ISGID, S_ISUID, S_IXGRP, type Inode } from '@iomap/vfs';
+import { FuseSetattrIn, FuseStatxOut } from '../abi.js';
+import { putAttrOut, putStatx } from '../attr-out.js';
+import type { Channel } from '../channel.js';
+import { FATTR } from '../protocol.js';
+import type { Session } from '../session.js';
+import { getSeconds } from '../wire.js';
+import { changed, need, type Handler } from './handler.js';
+
+const S = FuseSetattrIn.offsets;
+
+export const getattr: Handler = function* (session, channel) {
+  const inode = yield* session.hold(channel.nodeid);
+  try {
+    return putAttrOut(channel.replyView, channel.out, inode, session.style);
+  } finally {
+    session.put(inode);
+  }
+};
+
+export const statx: Handler = function* (session, channel) {
+  const inode = yield* session.hold(channel.nodeid);
+  try {
+    if (inode.btime === undefined) throw new FsError('ENOSYS');
+    channel.clear(FuseStatxOut.size);
+    return putStatx(channel.replyView, channel.out, inode, session.style);
+  } finally {
+    session.put(inode);
+  }
+};
+
+function timeOf(channel: Channel, secAt: number, nsecAt: number): Timespec {
+  return { sec: getSeconds(channel.view, channel.at + secAt), nsec: Math.min(999_999_999, channel.u32(nsecAt)) };
+}
+
+/** What the request changes, as the vfs has it. The kernel tells which time is "now", which needs fewer rights. */
+function changeOf(channel: Channel, valid: number): Parameters<Session['vfs']['setattrAt']>[1] {
+  const has = (bit: number): boolean => (valid & bit) !== 0;
+  const time = (bit: number, nowBit: number, secAt: number, nsecAt: number): Timespec | 'now' | undefined =>
+    !has(bit) ? undefined : has(nowBit) ? 'now' : timeOf(channel, secAt, nsecAt);
+  return {
+    mode: has(FATTR.MODE) ? channel.u32(S.mode) & 0o7777 : undefined,
+    uid: has(FATTR.UID) ? channel.u32(S.uid) : undefined,
+    gid: has(FATTR.GID) ? channel.u32(S.gid) : undefined,
+    size: has(FATTR.SIZE) ? channel.count(S.size) : undefined,
+    atime: time(FATTR.ATIME, FATTR.ATIME_NOW, S.atime, S.atimensec),
+    mtime: time(FATTR.MTIME, FATTR.MTIME_NOW, S.mtime, S.mtimensec),
+    opened: has(FATTR.FH),
+  };
+}
+
+const CAPABILITY = 'security.capability';
+
+/**
+ * A write, truncation or change of owner takes setuid, setgid (where the group may execute) and file capabilities away
+ * (HANDLE_KILLPRIV_V2 leaves that to the server).
+ */
+export function* killPrivileges(session: Session, inode: Inode): Io<void> {
+  const { vfs } = session;
+  if (isDirectory(inode.mode)) return;
+  const names = yield* vfs.listxattrAt(inode);
+  if (names.includes(CAPABILITY)) yield* vfs.removexattrAt(inode, CAPABILITY);
+  const mode = inode.mode & ~S_ISUID & ~((inode.mode & S_IXGRP) !== 0 ? S_ISGID : 0);
+  if (mode !== inode.mode) yield* vfs.setattrAt(inode, { mode: mode & 0o7777 });
+}
+
+/** With a writeback cache the kernel keeps mtime and ctime, and tells them when it lets the inode go: not a change by anyone. */
+function* flushTimes(session: Session, channel: Channel, inode: Inode, valid: number): Io<void> {
+  session.vfs.core.checkWritable();
+  if (!inode.lock.tryWrite()) yield* inode.lock.write();
+  try {
+    session.fs.touch(inode, {
+      ...((valid & FATTR.MTIME) === 0 ? {} : { mtime: session.vfs.core.fit(timeOf(channel, S.mtime, S.mtimensec)) }),
+      ctime: session.vfs.core.fit(timeOf(channel, S.ctime, S.ctimensec)),
+    });
+  } finally {
+    inode.lock.unlockWrite();
+  }
+}
+
+export const setattr: Handler = function* (session, channel) {
+  need(channel, FuseSetattrIn);
+  const valid = channel.u32(S.valid);
+  const inode = yield* session.hold(channel.nodeid);
+  try {
+    const onlyTimes = (valid & (FATTR.MODE | FATTR.UID | FATTR.GID | FATTR.SIZE | FATTR.ATIME)) === 0;
+    if ((valid & FATTR.CTIME) !== 0 && onlyTimes) {
+      yield* flushTimes(session, channel, inode, valid);
+    } else {
+      const change = changeOf(channel, valid);
+      if (change.size !== undefined && change.size > session.fs.traits.fileSizeMax && isRegular(inode.mode)) {
+        throw new FsError('EFBIG');
+      }
+      yield* session.caller(channel).setattrAt(inode, change);
+      if ((valid & (FATTR.KILL_SUIDGID | FATTR.UID | FATTR.GID)) !== 0) yield* killPrivileges(session, inode);
+    }
+    yield* changed(session);
+    return putAttrOut(channel.replyView, channel.out, inode, session.style);
+  } finally {
+    session.put(inode);
+  }
+};

@@ -1,0 +1,83 @@
+/**
+ * The loop for devices that answer at once: read(2) a request, serve it, write(2) the reply. Two system calls a request, no
+ * turn of an event loop. The thread does nothing else; the supervisor (server.ts) reaches it through `control` and
+ * wakes it with a request of its own.
+ */
+import { readSync, writeSync } from 'node:fs';
+import { runSync } from '@iomap/io';
+import { Channel, REPLY_AT, REQUEST_AT } from './channel.js';
+import { handle } from './dispatch.js';
+import { NO_REPLY, type Session } from './session.js';
+
+/** Bits of `control[0]`, set by the supervisor, taken by the loop. */
+export const CONTROL_WRITEBACK = 1;
+export const CONTROL_STOP = 2;
+
+const codeOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
+/** A request that ended before it could be read or answered; a signal. */
+const PASSING = new Set(['EINTR', 'ENOENT', 'EAGAIN']);
+/** The connection is gone: unmounted, or aborted. */
+const GONE = new Set(['ENODEV', 'ECONNABORTED', 'ENOTCONN']);
+
+/** Reads one request; its length, 0 = none this time, -1 = the connection is gone. */
+function receive(fd: number, channel: Channel): number {
+  try {
+    return readSync(fd, channel.input, REQUEST_AT, channel.roomBytes, null);
+  } catch (error) {
+    const code = codeOf(error);
+    if (PASSING.has(code)) return 0;
+    if (GONE.has(code)) return -1;
+    throw error;
+  }
+}
+
+/** Sends the reply; what the kernel does not take was not told. */
+function send(fd: number, session: Session, channel: Channel, length: number): void {
+  try {
+    writeSync(fd, channel.reply, REPLY_AT, length, null);
+  } catch (error) {
+    const code = codeOf(error);
+    if (channel.entered !== 0) runSync(session.forget(channel.entered, 1));
+    if (!PASSING.has(code) && !GONE.has(code)) session.complain(`answer to operation ${channel.opcode}`, error);
+  }
+}
+
+/** Writes back what is dirty. A failure is kept by the files that lost data, for their next fsync; and told. */
+export function writeBack(session: Session): void {
+  if (!session.dirty || session.fs.readOnly) return;
+  session.dirty = false;
+  try {
+    runSync(session.vfs.sync());
+  } catch (error) {
+    session.complain('writeback', error);
+  }
+}
+
+/**
+ * Serves until the connection is gone or the supervisor says stop.
+ * @param control shared with the supervisor: `control[0]` is its wishes
+ * @param served called once, after INIT has been answered
+ */
+export function serveSync(fd: number, session: Session, control: Int32Array, served: () => void): void {
+  const channel = new Channel(session.options.requestBytes);
+  let isServed = false;
+  for (;;) {
+    const length = receive(fd, channel);
+    if (length < 0) return;
+    if (length > 0 && channel.begin(length)) {
+      const reply = runSync(handle(session, channel));
+      if (reply !== NO_REPLY) send(fd, session, channel, reply);
+      if (!isServed && session.agreed !== undefined) {
+        isServed = true;
+        served();
+      }
+    }
+    const asked = Atomics.load(control, 0);
+    if (asked === 0) continue;
+    Atomics.and(control, 0, ~CONTROL_WRITEBACK);
+    if ((asked & CONTROL_STOP) !== 0) return;
+    if ((asked & CONTROL_WRITEBACK) !== 0) writeBack(session);
+  }
+}
