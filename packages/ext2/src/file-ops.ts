@@ -22,6 +22,7 @@ import {
   type WritebackOps,
 } from '@iomap/iomap-core';
 import { AddressSpace } from '@iomap/page-cache';
+import { relieve } from './dirty-files.js';
 import type { MapRun } from './extent-cache.js';
 import { allocMap, mapBlocksMax, peekMap, readMap } from './indirect.js';
 import type { Ext2InodeInCore } from './inode.js';
@@ -66,7 +67,13 @@ export class FileOps {
     const before = inode.size;
     if (pos > before) yield* this.zeroTail(inode, pos);
     vol.dirtyFiles.add(inode);
-    const done = yield* bufferedWrite(inode, this.iomap, pos, part);
+    let done: number;
+    try {
+      done = yield* bufferedWrite(inode, this.iomap, pos, part);
+    } finally {
+      // Again, now that it is dirty: a sync on the way may have found nothing to write and forgotten it.
+      vol.dirtyFiles.add(inode);
+    }
     if (inode.size > SMALL_FILE_MAX && before <= SMALL_FILE_MAX) noteLargeFile(vol);
     if (inode.size !== before) vol.markInodeDirty(inode);
     return done;
@@ -98,14 +105,14 @@ export class FileOps {
     const vol = this.#vol;
     if (size > fileSizeMax(vol)) throw new FsError('EFBIG');
     if (size > inode.size) {
-      vol.dirtyFiles.add(inode);
       yield* this.zeroTail(inode, size);
+      vol.dirtyFiles.add(inode);
       if (size > SMALL_FILE_MAX) noteLargeFile(vol);
       inode.size = size;
     } else if (size < inode.size) {
-      vol.dirtyFiles.add(inode);
       // While the old size holds: the block that stays in part gets zeroes behind the new end.
       if (size % vol.blockSize !== 0) yield* truncatePage(inode, this.iomap, size);
+      vol.dirtyFiles.add(inode);
       inode.size = size;
       vol.markInodeDirty(inode);
       yield* truncatePageCache(inode, size);
@@ -129,11 +136,10 @@ export class FileOps {
 
 /** The address space of a file: under memory pressure the page cache calls its host. */
 export function makeMapping(vol: Volume, inode: Ext2InodeInCore): AddressSpace {
-  const ops = vol.writebackOps;
   return new AddressSpace(vol.pages, {
     name: `inode ${inode.ino}`,
     blockSize: vol.blockSize,
-    host: { writeback: (range) => writeback(inode, ops, range) },
+    host: { writeback: (range) => relieve(vol, inode, range) },
   });
 }
 

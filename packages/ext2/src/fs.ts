@@ -5,7 +5,7 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, counts and superblock, all buffers, a flush.
  */
-import { FsError, withContext, type Io, type Timespec } from '@iomap/io';
+import { FsError, type Io, type Timespec } from '@iomap/io';
 import { bmap, fiemap, invalidateRange, seekData, seekHole, truncatePageCache } from '@iomap/iomap-core';
 import type {
   DirEmit,
@@ -19,6 +19,7 @@ import type {
 } from '@iomap/vfs';
 import { Directories, newFound } from './dir.js';
 import { bufferDirBlocks } from './dir-blocks.js';
+import { flushFiles } from './dirty-files.js';
 import type { MapRun } from './extent-cache.js';
 import { fileSizeMax, FileOps } from './file-ops.js';
 import { groupHead } from './geometry.js';
@@ -351,25 +352,8 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     const vol = this.volume;
     if (vol.readOnly) return;
     if (vol.shutdownError !== undefined) throw new FsError('EIO', { why: 'the filesystem was shut down', cause: vol.shutdownError });
-    yield* this.#syncData();
+    yield* flushFiles(vol);
     yield* this.#metadata(this.#syncMetadata());
-  }
-
-  /** Writes back all files, in the order of their inodes, which is about that of their blocks. */
-  *#syncData(): Io<void> {
-    const vol = this.volume;
-    let failure: FsError | undefined;
-    for (const inode of [...vol.dirtyFiles].sort((a, b) => a.ino - b.ino)) {
-      try {
-        yield* this.#files.flush(inode);
-        if ((inode.mappingIfAny?.dirtyBytes ?? 0) === 0) vol.dirtyFiles.delete(inode);
-      } catch (error) {
-        if (!(error instanceof FsError)) throw error;
-        failure ??= withContext(error, { detail: { ino: inode.ino } });
-        vol.dirtyFiles.delete(inode);
-      }
-    }
-    if (failure !== undefined) throw failure;
   }
 
   /** The state goes back to what it was at mount: an image that was not clean does not become so. */
@@ -401,7 +385,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     }
     let failure: FsError | undefined;
     try {
-      yield* this.#syncData();
+      yield* flushFiles(vol);
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       failure = error; // lost data is reported, and the metadata still written

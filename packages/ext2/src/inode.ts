@@ -179,10 +179,17 @@ function encodeTime(data: DataView, at: number, extraAt: number, time: Timespec)
     data.setInt32(at, Math.max(TIME_MIN_SEC, Math.min(TIME_MAX_SEC_SMALL, time.sec)), true);
     return;
   }
-  const sec = Math.max(TIME_MIN_SEC, Math.min(TIME_MAX_SEC_LARGE, time.sec));
+  const { sec: wanted, nsec } = time;
+  if (wanted >= 0 && wanted <= TIME_MAX_SEC_SMALL) {
+    // Nearly all times, up to 2038: no epoch bits.
+    data.setInt32(at, wanted, true);
+    data.setUint32(extraAt, nsec * 4, true);
+    return;
+  }
+  const sec = Math.max(TIME_MIN_SEC, Math.min(TIME_MAX_SEC_LARGE, wanted));
   const low = sec | 0; // the low word as stored, sign and all
   data.setInt32(at, low, true);
-  data.setUint32(extraAt, time.nsec * 4 + ((sec - low) / TWO32), true);
+  data.setUint32(extraAt, nsec * 4 + ((sec - low) / TWO32), true);
 }
 
 /** Offset of a large field when `extraIsize` covers it, else -1. */

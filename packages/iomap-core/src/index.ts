@@ -29,5 +29,5 @@ export { bufferedRead, peekBufferedRead } from './read.js';
 export { seekData, seekHole } from './seek.js';
 export { invalidateRange, punchPageCache, truncatePageCache } from './truncate.js';
 export { bufferedWrite, peekBufferedWrite } from './write.js';
-export { writeback } from './writeback.js';
+export { writeback, WritebackBatch, writebackInto } from './writeback.js';
 export { truncatePage, zeroRange } from './zero.js';

@@ -4,11 +4,12 @@
  * - Runs without the inode lock. The lock of each folio guards its blocks; what maps them is sampled, or checked again, under it
  *   (`WritebackOps.valid`, else the mapping's `validityCookie`), so a truncate cannot hand a block to another file meanwhile.
  * - Nothing stays unsubmitted while it waits for anything: others may wait for those folios.
+ * - A `WritebackBatch` gathers the ioends of many files; what lies together on the device, whoever's it is, goes as one bio.
  * - Every block that was tried is clean afterwards, also on failure; the error waits in `mapping.takeError()`.
  * - Only blocks inside the size are written; in the last one the bytes past the size are zeroed first.
  */
-import type { BlockDevice } from '@iomap/block-device';
-import { corrupt, FsError, roundUp, submitDetached, type BioRequest, type Io } from '@iomap/io';
+import { submitMergedDetached, type BlockDevice } from '@iomap/block-device';
+import { corrupt, FsError, roundUp, type BioRequest, type Io } from '@iomap/io';
 import type { AddressSpace, Folio } from '@iomap/page-cache';
 import { newIomap, type Iomap, type IomapInode, type WritebackOps } from './iomap.js';
 import { Ioend, isTransient } from './ioend.js';
@@ -18,6 +19,53 @@ import { checkIomap } from './iter.js';
 const BATCH_BYTES = 16 * 1024 * 1024;
 /** Folios that are looked at beyond the one being mapped. */
 const FOLIOS_AHEAD = 256;
+
+/** Ioends, of one file or of many, that are put together and sent at once. */
+export class WritebackBatch {
+  #ready: BioRequest[] = [];
+  #bytes = 0;
+
+  /** True when it is time to `flush`. */
+  get full(): boolean {
+    return this.#bytes >= BATCH_BYTES;
+  }
+
+  add(request: BioRequest, bytes: number): void {
+    this.#ready.push(request);
+    this.#bytes += bytes;
+  }
+
+  /** Sends what was put together, neighbours on the device as one; does not wait for it. */
+  *flush(): Io<void> {
+    const ready = this.#ready;
+    if (ready.length === 0) return;
+    this.#ready = [];
+    this.#bytes = 0;
+    yield* submitMergedDetached(ready);
+  }
+
+  /** Gives up what was not sent: it is dirty again. Plain, for `finally`. */
+  abort(): void {
+    const ready = this.#ready;
+    this.#ready = [];
+    this.#bytes = 0;
+    for (const request of ready) request.end?.({ ok: false, error: new FsError('ECANCELED') });
+  }
+}
+
+/**
+ * Puts the dirty blocks of the folios in the range into `batch`, and does not wait for their writes: the caller flushes the
+ * batch (it is also flushed on the way, before any wait and when it is full), aborts it in `finally`, and asks
+ * `mapping.waitInFlight` for the end.
+ * Locks and waits: as `writeback`, but for the completions.
+ * @throws FsError as `writeback`
+ */
+export function* writebackInto<I extends IomapInode>(
+  inode: I, ops: WritebackOps<I>, range: { readonly pos: number; readonly len: number }, batch: WritebackBatch,
+): Io<void> {
+  const end = range.pos + range.len;
+  if (inode.mapping.nextDirty(range.pos, end) !== undefined) yield* new Writeback(inode, ops, batch).run(range.pos, end);
+}
 
 /**
  * Writes the dirty blocks of the folios in the range, and waits for these and for earlier writes of it in flight.
@@ -30,7 +78,13 @@ export function* writeback<I extends IomapInode>(
 ): Io<void> {
   const { mapping } = inode;
   const end = range.pos + range.len;
-  if (mapping.nextDirty(range.pos, end) !== undefined) yield* new Writeback(inode, ops).run(range.pos, end);
+  const batch = new WritebackBatch();
+  try {
+    yield* writebackInto(inode, ops, range, batch);
+    yield* batch.flush();
+  } finally {
+    batch.abort();
+  }
   yield* mapping.waitInFlight(range.pos, end);
 }
 
@@ -40,10 +94,10 @@ class Writeback<I extends IomapInode> {
   readonly #mapping: AddressSpace;
   readonly #iomap: Iomap = newIomap();
   #open: Ioend<I> | undefined;
-  #ready: BioRequest[] = [];
-  #readyBytes = 0;
+  readonly #batch: WritebackBatch;
 
-  constructor(inode: I, ops: WritebackOps<I>) {
+  constructor(inode: I, ops: WritebackOps<I>, batch: WritebackBatch) {
+    this.#batch = batch;
     this.#inode = inode;
     this.#ops = ops;
     this.#mapping = inode.mapping;
@@ -69,11 +123,10 @@ class Writeback<I extends IomapInode> {
           folio.unlock();
         }
         at = folio.end;
-        if (this.#readyBytes >= BATCH_BYTES) yield* this.#flush();
+        if (this.#batch.full) yield* this.#flush();
       }
-      yield* this.#flush();
     } finally {
-      this.#abort();
+      this.#close();
     }
   }
 
@@ -184,26 +237,12 @@ class Writeback<I extends IomapInode> {
     const open = this.#open;
     if (open === undefined) return;
     this.#open = undefined;
-    this.#ready.push(open.request());
-    this.#readyBytes += open.bytes;
+    this.#batch.add(open.request(), open.bytes);
   }
 
-  /** Sends what was put together; does not wait for it. */
   *#flush(): Io<void> {
     this.#close();
-    const ready = this.#ready;
-    if (ready.length === 0) return;
-    this.#ready = [];
-    this.#readyBytes = 0;
-    yield* submitDetached(ready);
-  }
-
-  /** Gives up what was not sent: it is dirty again. Plain, for `finally`. */
-  #abort(): void {
-    this.#close();
-    const ready = this.#ready;
-    this.#ready = [];
-    for (const request of ready) request.end?.({ ok: false, error: new FsError('ECANCELED') });
+    yield* this.#batch.flush();
   }
 }
 
