@@ -23,11 +23,10 @@ interface Placed {
   readonly block: number;
 }
 
-/** The files with dirty data, in the order of the disk; those of `vol.dirtyFiles` without any leave it. */
-function inDiskOrder(vol: Volume, files: Iterable<Ext2InodeInCore>, bytesMax: number): Placed[] {
+/** The files with dirty data, in the order of the disk. */
+function inDiskOrder(vol: Volume, files: readonly Ext2InodeInCore[]): Placed[] {
   const placed: Placed[] = [];
   const run: MapRun = { block: 0, count: 0 };
-  let bytes = 0;
   for (const inode of files) {
     const mapping = inode.mappingIfAny;
     const folio = mapping?.nextDirty(0, Infinity);
@@ -41,8 +40,6 @@ function inDiskOrder(vol: Volume, files: Iterable<Ext2InodeInCore>, bytesMax: nu
       if (!(error instanceof FsError)) throw error;
     }
     placed.push({ inode, block });
-    bytes += mapping.dirtyBytes;
-    if (bytes >= bytesMax) break;
   }
   return placed.sort((a, b) => a.block - b.block || a.inode.ino - b.inode.ino);
 }
@@ -67,7 +64,7 @@ function* writeBatch(vol: Volume, files: readonly Placed[]): Io<void> {
  */
 export function* flushFiles(vol: Volume): Io<void> {
   const all = [...vol.dirtyFiles];
-  yield* writeBatch(vol, inDiskOrder(vol, all, Infinity));
+  yield* writeBatch(vol, inDiskOrder(vol, all));
   let failure: FsError | undefined;
   for (const inode of all) {
     const mapping = inode.mappingIfAny;
@@ -90,17 +87,23 @@ export function* relieve(
     yield* writeback(inode, vol.writebackOps, range);
     return;
   }
-  // Oldest first, as files became dirty; the one asked for is among them whatever its age.
-  const some = inDiskOrder(vol, smallFiles(vol, inode), range.len);
-  yield* writeBatch(vol, some);
+  yield* writeBatch(vol, inDiskOrder(vol, smallFiles(vol, inode, range.len)));
 }
 
-function* smallFiles(vol: Volume, asked: Ext2InodeInCore): Generator<Ext2InodeInCore, void, void> {
-  yield asked;
+/** The file asked for, and others with little dirty data, oldest first, `bytesMax` of it in all. */
+function smallFiles(vol: Volume, asked: Ext2InodeInCore, bytesMax: number): Ext2InodeInCore[] {
+  const files = [asked];
+  let bytes = asked.mapping.dirtyBytes;
   for (const inode of vol.dirtyFiles) {
+    if (bytes >= bytesMax) break;
     const { dirtyBytes, hasError } = inode.mapping;
-    // Whatever a sync still has to wait for, or to report, stays.
-    if (dirtyBytes === 0 && !hasError && !inode.mapping.isInFlight(0, Infinity)) vol.dirtyFiles.delete(inode);
-    else if (inode !== asked && dirtyBytes > 0 && dirtyBytes <= SMALL_BYTES) yield inode;
+    if (dirtyBytes === 0 && !hasError && !inode.mapping.isInFlight(0, Infinity)) {
+      // Whatever a sync still has to wait for, or to report, stays.
+      vol.dirtyFiles.delete(inode);
+    } else if (inode !== asked && dirtyBytes > 0 && dirtyBytes <= SMALL_BYTES) {
+      files.push(inode);
+      bytes += dirtyBytes;
+    }
   }
+  return files;
 }
