@@ -2,6 +2,7 @@
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { setattrAt, type AttrChange } from './attr.js';
 import type { Caller } from './core.js';
+import { holding } from './file.js';
 import { isSymlink } from './modes.js';
 import { withInode } from './path.js';
 
@@ -15,7 +16,8 @@ const byPath = (caller: Caller, path: string, change: AttrChange, follow: boolea
   withInode(caller, path, follow, (inode) => setattrAt(caller, inode, change));
 
 function* byFd(caller: Caller, fd: number, change: AttrChange): Io<void> {
-  yield* setattrAt(caller, caller.core.files.get(fd).inode, change);
+  const { inode } = caller.core.files.get(fd);
+  yield* holding(caller.core, inode, setattrAt(caller, inode, change));
 }
 
 export const chmod = (caller: Caller, path: string, mode: number): Io<void> => byPath(caller, path, { mode }, true);

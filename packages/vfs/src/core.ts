@@ -28,6 +28,8 @@ export class VfsCore {
   readonly renameLock = new Mutex('rename', 'rename');
   /** Files made without a name (O_TMPFILE) that may still be given one. */
   readonly tmpfiles = new WeakSet<Inode>();
+  /** Set when unmounting begins. */
+  isUnmounted = false;
   /** The one object that all fast walks use (walk.ts): they are plain, so they never overlap. */
   scratchWalk: Walk | undefined = undefined;
   #root: Inode | undefined = undefined;

@@ -8,6 +8,7 @@ import {
   fallocateAt,
   fiemapAt,
   fsyncAt,
+  holding,
   peekReadAt,
   peekWriteAt,
   readAt,
@@ -41,7 +42,14 @@ import { peekWalk } from './walk.js';
 export function* open(caller: Caller, path: string, flags: number, mode = 0o666): Io<number> {
   const { files } = caller.core;
   if (files.count >= files.max) throw new FsError('EMFILE');
-  return files.add(yield* openPath(caller, path, flags, mode));
+  const file = yield* openPath(caller, path, flags, mode);
+  try {
+    return files.add(file);
+  } catch (error) {
+    // Others have taken the last descriptors meanwhile.
+    yield* releaseFile(caller.core, file);
+    throw error;
+  }
 }
 
 /** `open` for reading or writing what is there, when the caches know the path; -1 = take `open`. */
@@ -146,7 +154,8 @@ export function* ftruncate(caller: Caller, fd: number, size = 0): Io<void> {
 
 /** Changes attributes of an open file. */
 export function* fsetattr(caller: Caller, fd: number, change: AttrChange): Io<void> {
-  yield* setattrAt(caller, caller.core.files.get(fd).inode, change);
+  const { inode } = caller.core.files.get(fd);
+  yield* holding(caller.core, inode, setattrAt(caller, inode, change));
 }
 
 /** Moves the file's own position; `data` and `hole` search. Answers the new position. */
@@ -298,21 +307,27 @@ export function* statfs(caller: Caller, path = '/'): Io<StatFs> {
   return yield* withInode(caller, path, true, () => caller.core.fs.statfs());
 }
 
-/** Writes everything dirty and flushes. */
+/** Writes everything dirty and flushes. @throws FsError also for data that was lost since, when an inode was evicted */
 export function* sync(caller: Caller): Io<void> {
   yield* caller.core.fs.sync();
+  caller.core.inodes.throwLost();
 }
 
 /**
- * Evicts all inodes and unmounts. @throws FsError EBUSY while files are open; the driver's
+ * Evicts all inodes and unmounts; afterwards every operation is ENODEV.
+ * @throws FsError EBUSY while files are open (nothing is done then); the driver's, the first of them, when all is done
  */
 export function* unmount(caller: Caller): Io<void> {
   const { core } = caller;
   if (core.files.count > 0) throw new FsError('EBUSY');
   const root = core.peekRoot();
   if (root !== undefined && root.refs === 1) core.dropRoot();
+  core.inodes.checkIdle();
+  core.isUnmounted = true;
+  // One file's lost data must not cost the rest of the image: everything else is written, then the loss is told.
   yield* core.inodes.clear();
   yield* core.fs.unmount();
+  core.inodes.throwLost();
 }
 
 /** Opens a directory for `getdents`. */
@@ -326,4 +341,5 @@ export function* dropCaches(caller: Caller): Io<void> {
   const root = core.peekRoot();
   if (root !== undefined) core.dentries.drop(root);
   yield* core.inodes.prune();
+  core.inodes.throwLost();
 }

@@ -2,6 +2,7 @@
  * Open files and their data: open by inode, read, write, positions, directories' entries, fsync, seek, map.
  *
  * Locks: the inode, shared for reads, exclusive for writes. Each hot call has a `peek…` twin: plain, -1 = take the Io one.
+ * What waits holds a reference of its own: a `close` meanwhile does not take the inode away from under it.
  */
 import { FsError, type Io } from '@iomap/io';
 import { checkTruncate } from './attr.js';
@@ -94,6 +95,16 @@ export const checkReadable = (file: OpenFile): void => {
   if (!isRegular(file.inode.mode)) throw new FsError(isDirectory(file.inode.mode) ? 'EISDIR' : 'EINVAL');
 };
 
+/** Runs `io` with the inode referenced, so that nobody evicts (and frees) it before `io` has ended. */
+export function* holding<T>(core: VfsCore, inode: Inode, io: Io<T>): Io<T> {
+  inode.refs++;
+  try {
+    return yield* io;
+  } finally {
+    core.inodes.put(inode);
+  }
+}
+
 const checkPos = (pos: number): void => {
   if (!Number.isSafeInteger(pos) || pos < 0) throw new FsError('EINVAL');
 };
@@ -122,7 +133,10 @@ export function* readAt(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: n
   checkReadable(file);
   checkPos(pos);
   const hit = peekReadAt(core, file, bytes, pos);
-  if (hit >= 0) return hit;
+  return hit >= 0 ? hit : yield* holding(core, file.inode, readLocked(core, file, bytes, pos));
+}
+
+function* readLocked(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: number): Io<number> {
   const { inode } = file;
   if (!inode.lock.tryRead()) yield* inode.lock.read();
   let got: number;
@@ -195,11 +209,15 @@ export function* writeAt(
   pos: number,
   moves = false,
 ): Io<number> {
-  const { core } = caller;
   checkWrite(caller, file);
   checkPos(pos);
+  if (!isRegular(file.inode.mode)) throw new FsError('EINVAL');
+  return yield* holding(caller.core, file.inode, writeLocked(caller, file, bytes, pos, moves));
+}
+
+function* writeLocked(caller: Caller, file: OpenFile, bytes: Uint8Array, pos: number, moves: boolean): Io<number> {
+  const { core } = caller;
   const { inode } = file;
-  if (!isRegular(inode.mode)) throw new FsError('EINVAL');
   let put = 0;
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   try {
@@ -220,7 +238,7 @@ export function* writeAt(
 /** Sets the size of a file open for writing. @throws FsError EINVAL, EPERM, EFBIG, ENOSPC, EROFS */
 export function* truncateFile(caller: Caller, file: OpenFile, size: number): Io<void> {
   if (!file.writable) throw new FsError('EINVAL');
-  yield* truncateOpen(caller, file.inode, size);
+  yield* holding(caller.core, file.inode, truncateOpen(caller, file.inode, size));
 }
 
 function* truncateOpen(caller: Caller, inode: Inode, size: number): Io<void> {
@@ -244,6 +262,10 @@ function* truncateOpen(caller: Caller, inode: Inode, size: number): Io<void> {
  */
 export function* readdirAt(core: VfsCore, dir: Inode, cookie: number, emit: DirEmit): Io<void> {
   if (!isDirectory(dir.mode)) throw new FsError('ENOTDIR');
+  yield* holding(core, dir, readdirLocked(core, dir, cookie, emit));
+}
+
+function* readdirLocked(core: VfsCore, dir: Inode, cookie: number, emit: DirEmit): Io<void> {
   if (!dir.lock.tryRead()) yield* dir.lock.read();
   try {
     if (dir.nlink === 0) throw new FsError('ENOENT');
@@ -261,19 +283,19 @@ export function* readdirAt(core: VfsCore, dir: Inode, cookie: number, emit: DirE
 }
 
 /** Makes a file durable (fsync, fdatasync). Lock: the inode, exclusive, as the driver may write its fields. */
-export function* fsyncAt(core: VfsCore, inode: Inode, dataOnly: boolean): Io<void> {
-  if (!inode.lock.tryWrite()) yield* inode.lock.write();
-  try {
-    yield* core.fs.fsync(inode, dataOnly);
-  } finally {
-    inode.lock.unlockWrite();
-  }
+export function fsyncAt(core: VfsCore, inode: Inode, dataOnly: boolean): Io<void> {
+  return holding(core, inode, exclusively(inode, () => core.fs.fsync(inode, dataOnly)));
 }
+
 
 /** lseek(2) with SEEK_DATA or SEEK_HOLE: the position. @throws FsError ENXIO */
 export function* seekAt(core: VfsCore, inode: Inode, pos: number, whence: 'data' | 'hole'): Io<number> {
   if (!isRegular(inode.mode)) throw new FsError('EINVAL');
   if (!Number.isSafeInteger(pos) || pos < 0 || pos >= inode.size) throw new FsError('ENXIO');
+  return yield* holding(core, inode, seekLocked(core, inode, pos, whence));
+}
+
+function* seekLocked(core: VfsCore, inode: Inode, pos: number, whence: 'data' | 'hole'): Io<number> {
   if (!inode.lock.tryRead()) yield* inode.lock.read();
   try {
     return yield* core.fs.seek(inode, pos, whence);
@@ -283,7 +305,11 @@ export function* seekAt(core: VfsCore, inode: Inode, pos: number, whence: 'data'
 }
 
 /** The file's extents in [pos, pos + len). */
-export function* fiemapAt(core: VfsCore, inode: Inode, pos: number, len: number): Io<FiemapExtent[]> {
+export function fiemapAt(core: VfsCore, inode: Inode, pos: number, len: number): Io<FiemapExtent[]> {
+  return holding(core, inode, fiemapLocked(core, inode, pos, len));
+}
+
+function* fiemapLocked(core: VfsCore, inode: Inode, pos: number, len: number): Io<FiemapExtent[]> {
   const extents: FiemapExtent[] = [];
   if (!inode.lock.tryRead()) yield* inode.lock.read();
   try {
@@ -318,10 +344,18 @@ export function* fallocateAt(
   if (!Number.isSafeInteger(pos) || pos < 0 || !Number.isSafeInteger(len) || len <= 0) throw new FsError('EINVAL');
   if (pos + len > core.fs.traits.fileSizeMax) throw new FsError('EFBIG');
   if (core.fs.fallocate === undefined) throw new FsError('EOPNOTSUPP');
+  const allocate = core.fs.fallocate.bind(core.fs);
+  yield* holding(core, inode, exclusively(inode, function* () {
+    yield* prepareWrite(caller, inode);
+    yield* allocate(inode, mode, pos, len);
+  }));
+}
+
+/** Runs `body` with the inode's lock held, exclusive. */
+function* exclusively(inode: Inode, body: () => Io<void>): Io<void> {
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   try {
-    yield* prepareWrite(caller, inode);
-    yield* core.fs.fallocate(inode, mode, pos, len);
+    yield* body();
   } finally {
     inode.lock.unlockWrite();
   }

@@ -7,10 +7,11 @@
  * - Bounded by `max`, beyond which unused inodes leave in the order of a clock (second chance); inodes in use may exceed it.
  *
  * Invariants
- * - I1 a number is in `#map` or in `#busy` (being read or evicted), never in both: whoever asks for a busy one waits.
+ * - I1 a number is in `#map` or in `#busy` (being read or evicted): whoever asks for a busy one waits. In both it is only
+ *   when an eviction has freed the number and has not ended, and a new inode has got it already.
  * - I2 an inode is evicted only with `refs` 0.
  */
-import { assert, FsError, submit, WaitQueue, type Io } from '@iomap/io';
+import { assert, FsError, submit, WaitQueue, withContext, type Io } from '@iomap/io';
 import { InodeState, stateOf, type DentryCache } from './dentry-cache.js';
 import type { FileSystem, Inode } from './filesystem.js';
 
@@ -24,6 +25,8 @@ export class InodeCache {
   readonly #map = new Map<number, Inode>();
   readonly #busy = new Map<number, WaitQueue>();
   #orphans: Inode[] = [];
+  /** The first failure of a write-back that nobody waited for. */
+  #lost: FsError | undefined;
   #hand: IterableIterator<Inode> = this.#map.values();
 
   constructor(fs: FileSystem, dentries: DentryCache, max: number) {
@@ -70,9 +73,13 @@ export class InodeCache {
     return inode;
   }
 
-  /** Enters an inode that the driver has just made, with a reference. */
+  /**
+   * Enters an inode that the driver has just made, with a reference.
+   * @throws FsError EUCLEAN when there is one of this number: the image says of an inode in use that it is free
+   */
   add(inode: Inode): void {
-    assert(!this.#map.has(inode.ino) && !this.#busy.has(inode.ino), 'I1');
+    const { ino } = inode;
+    if (this.#map.has(ino)) throw new FsError('EUCLEAN', { why: 'an inode in use is marked free', detail: { ino } });
     this.#enter(inode);
   }
 
@@ -104,7 +111,7 @@ export class InodeCache {
     if (this.#map.size > this.max) yield* this.shrink();
   }
 
-  /** Lets a few unused inodes go (clock). An inode whose write-back fails stays, for `sync` to report. */
+  /** Lets a few unused inodes go (clock). A write-back that fails is told by the next `sync` or `unmount` (`throwLost`). */
   *shrink(): Io<void> {
     const dirty: Inode[] = [];
     for (let left = SCAN; left > 0 && this.#map.size - dirty.length > this.max; left--) {
@@ -116,12 +123,7 @@ export class InodeCache {
       else if (!dirty.includes(inode)) dirty.push(inode);
     }
     for (const inode of dirty) {
-      if (inode.refs > 0 || this.#map.get(inode.ino) !== inode) continue;
-      try {
-        yield* this.#evict(inode);
-      } catch (error) {
-        if (!(error instanceof FsError)) throw error;
-      }
+      if (inode.refs === 0 && this.#map.get(inode.ino) === inode) yield* this.#evictNoting(inode);
     }
   }
 
@@ -134,23 +136,43 @@ export class InodeCache {
     return first.done === true ? undefined : first.value;
   }
 
-  /** Evicts all that nobody uses. @throws FsError a write-back's */
+  /** Evicts all that nobody uses. An inode whose write-back fails is told by `throwLost`, and the others still go. */
   *prune(): Io<void> {
-    yield* this.reap();
+    // Those without a link are in the map too.
+    this.#orphans = [];
     for (const inode of [...this.#map.values()]) {
-      if (inode.refs === 0 && this.#map.get(inode.ino) === inode) yield* this.#evict(inode);
+      if (inode.refs === 0 && this.#map.get(inode.ino) === inode) yield* this.#evictNoting(inode);
     }
   }
 
-  /**
-   * Evicts everything (unmount).
-   * @throws FsError EBUSY when an inode is in use
-   */
-  *clear(): Io<void> {
+  /** @throws FsError EBUSY when an inode is in use */
+  checkIdle(): void {
     for (const inode of this.#map.values()) {
       if (inode.refs > 0) throw new FsError('EBUSY', { detail: { ino: inode.ino } });
     }
+  }
+
+  /** Evicts everything (unmount); see `prune`. @throws FsError EBUSY when an inode is in use */
+  *clear(): Io<void> {
+    this.checkIdle();
     yield* this.prune();
+  }
+
+  /** @throws FsError once: the first failure of an eviction since the last call */
+  throwLost(): void {
+    const lost = this.#lost;
+    this.#lost = undefined;
+    if (lost !== undefined) throw lost;
+  }
+
+  *#evictNoting(inode: Inode): Io<void> {
+    try {
+      yield* this.#evict(inode);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      // The driver tells a failure of data once; whoever made the change has closed the file and asks by `sync` at most.
+      this.#lost ??= withContext(error, { detail: { ino: inode.ino } });
+    }
   }
 
   /** The cached inodes, oldest first; for statistics and invariants in tests. */
@@ -173,7 +195,7 @@ export class InodeCache {
       done = true;
     } finally {
       if (done) this.#dentries.drop(inode);
-      else this.#map.set(inode.ino, inode);
+      else if (!this.#map.has(inode.ino)) this.#map.set(inode.ino, inode);
       this.#endBusy(inode.ino, queue);
     }
   }

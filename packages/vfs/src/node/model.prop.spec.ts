@@ -193,6 +193,8 @@ describe('the facade and its models', () => {
         for (const one of commands) {
           // memfs is laxer than POSIX about trailing slashes and follows links differently: those are Node's to judge.
           if (one.args.some((arg) => typeof arg === 'string' && /\/\.?( |$)/.test(arg)) || one.name === 'symlink') continue;
+          // memfs holds even root to permission bits.
+          if (one.name === 'chmod' && (Number(one.args[1]) & 0o700) !== 0o700) continue;
           if ('code' in (outcome(() => one.run(ours)) as object)) continue;
           expect([one.name, one.args, outcome(() => one.run(model))]).toMatchObject([one.name, one.args, {}]);
         }
