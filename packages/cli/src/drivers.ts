@@ -5,7 +5,7 @@
  */
 import type { BlockDevice } from '@iomap/block-device';
 import type { Env, Io } from '@iomap/io';
-import type { FileSystem } from '@iomap/vfs';
+import type { BulkData, BulkOptions, FileSystem } from '@iomap/vfs';
 import type { SourceInode } from './source/source.js';
 
 /** What a check found. */
@@ -72,6 +72,15 @@ export interface Driver {
   check(device: BlockDevice): Io<CheckOutcome>;
   facts(device: BlockDevice): Io<readonly ImageFact[]>;
   plan(request: PlanRequest): ImagePlan;
+  /** Makes a filesystem that holds a tree, in one go. A driver without it is mounted and filled. */
+  bulkBuild?(device: BlockDevice, request: FormatRequest, tree: BulkTree): Io<unknown>;
+}
+
+/** What `bulkBuild` puts into an image. */
+export interface BulkTree {
+  readonly root: SourceInode;
+  readonly data: BulkData<SourceInode>;
+  readonly options: BulkOptions;
 }
 
 /** Detection order. */

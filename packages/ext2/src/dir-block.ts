@@ -90,8 +90,11 @@ export interface NewEntry {
   readonly fileType: number;
 }
 
+/** A block of entries, in a buffer or elsewhere. */
+export type EntryBytes = Pick<Buf, 'bytes' | 'view'>;
+
 /** Writes an entry of `recLen` bytes. */
-export function writeEntry(buf: Buf, offset: number, recLen: number, entry: NewEntry): void {
+export function writeEntry(buf: EntryBytes, offset: number, recLen: number, entry: NewEntry): void {
   const { view, bytes } = buf;
   const { name } = entry;
   view.setUint32(offset, entry.ino, true);
@@ -105,7 +108,7 @@ export function writeEntry(buf: Buf, offset: number, recLen: number, entry: NewE
   for (let i = start + name.length; i < end; i++) bytes[i] = 0;
 }
 
-export function setRecLen(buf: Buf, offset: number, recLen: number): void {
+export function setRecLen(buf: EntryBytes, offset: number, recLen: number): void {
   buf.view.setUint16(offset + REC_LEN, recLenToDisk(recLen), true);
 }
 

@@ -1,3 +1,5 @@
+export { bulkBuild, type BulkJob } from './bulk/build.js';
+export { linearBlocks } from './bulk/directory.js';
 export { check, type CheckOptions, type CheckPass, type CheckReport } from './check.js';
 export type { Finding, FindingPlace, FindingStructure, Severity } from './check/report.js';
 export { mkfs, type MkfsResult } from './mkfs.js';

@@ -21,7 +21,7 @@ import {
   groupTables,
   type MkfsIdentity,
 } from './mkfs-image.js';
-import { parseMkfsOptions, type MkfsOptions } from './mkfs-options.js';
+import { parseMkfsOptions, type MkfsOptions, type MkfsSettings } from './mkfs-options.js';
 import { planFilesystem, type MkfsPlan } from './mkfs-plan.js';
 import { COMPAT, Ext2Super, featureNames, INCOMPAT, RO_COMPAT, SUPER_POS } from './ondisk.js';
 
@@ -51,7 +51,7 @@ export interface MkfsResult {
   readonly features: readonly string[];
 }
 
-class Writer {
+export class Writer {
   readonly #device: BlockDevice;
   readonly #maxBytes: number;
   #requests: BioRequest[] = [];
@@ -94,7 +94,7 @@ const uuidText = (bytes: Uint8Array): string => {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 };
 
-function* wipe(writer: Writer, device: BlockDevice, sizeBytes: number): Io<void> {
+export function* wipe(writer: Writer, device: BlockDevice, sizeBytes: number): Io<void> {
   const end = roundDown(sizeBytes, device.sectorSize);
   writer.zeroes(0, Math.min(WIPE_HEAD_BYTES, end));
   const tail = Math.max(WIPE_HEAD_BYTES, roundDown(end - WIPE_TAIL_BYTES, device.sectorSize));
@@ -103,7 +103,7 @@ function* wipe(writer: Writer, device: BlockDevice, sizeBytes: number): Io<void>
 }
 
 /** The descriptor copies of one group. */
-function writeDescs(writer: Writer, geometry: Geometry, group: number, descs: Uint8Array): void {
+export function writeDescs(writer: Writer, geometry: Geometry, group: number, descs: Uint8Array): void {
   const head = groupHead(geometry, group);
   const { blockSize } = geometry;
   if (head.oldGdt > 0) {
@@ -117,7 +117,7 @@ function writeDescs(writer: Writer, geometry: Geometry, group: number, descs: Ui
 }
 
 /** A superblock copy, as a whole block where the superblock is not one. */
-function writeBackupSuper(writer: Writer, geometry: Geometry, group: number, superBytes: Uint8Array): void {
+export function writeBackupSuper(writer: Writer, geometry: Geometry, group: number, superBytes: Uint8Array): void {
   const block = new Uint8Array(geometry.blockSize);
   block.set(superBytes);
   Ext2Super.at(block).s_block_group_nr = group % 65536;
@@ -143,7 +143,7 @@ function* writeGroups(
   yield* writer.submit();
 }
 
-function* writePrimarySuper(writer: Writer, geometry: Geometry, superBytes: Uint8Array): Io<void> {
+export function* writePrimarySuper(writer: Writer, geometry: Geometry, superBytes: Uint8Array): Io<void> {
   if (geometry.blockSize === SUPER_POS) {
     writer.write(SUPER_POS, superBytes);
   } else {
@@ -155,7 +155,7 @@ function* writePrimarySuper(writer: Writer, geometry: Geometry, superBytes: Uint
   yield* writer.submit();
 }
 
-function resultOf(plan: MkfsPlan, free: { freeBlocks: number; freeInodes: number }, uuid: Uint8Array): MkfsResult {
+export function resultOf(plan: MkfsPlan, free: { freeBlocks: number; freeInodes: number }, uuid: Uint8Array): MkfsResult {
   const { geometry } = plan;
   return {
     blockSize: geometry.blockSize,
@@ -178,14 +178,16 @@ function resultOf(plan: MkfsPlan, free: { freeBlocks: number; freeInodes: number
   };
 }
 
-/**
- * Makes an ext2 filesystem; everything on the device is lost.
- *
- * Waits on: a few requests for each block group, a flush before and after the primary superblock.
- * @param env time, uuid and hash seed where options do not give them
- * @throws FsError EINVAL bad options; ENOSPC the device is too small; EFBIG too large; EROFS; the device's own
- */
-export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env = systemEnv()): Io<MkfsResult> {
+/** What is to be made: the options, checked, and all that follows from them. */
+export interface MkfsJob {
+  readonly settings: MkfsSettings;
+  readonly plan: MkfsPlan;
+  readonly identity: MkfsIdentity;
+  readonly sizeBytes: number;
+}
+
+/** @throws FsError as `mkfs` */
+export function prepareMkfs(device: BlockDevice, options: MkfsOptions, env: Env): MkfsJob {
   const settings = parseMkfsOptions(options);
   const sizeBytes = settings.sizeBytes ?? device.sizeBytes;
   if (device.readOnly) throw new FsError('EROFS', { detail: { device: device.name } });
@@ -193,8 +195,7 @@ export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env =
     throw new FsError('EINVAL', { why: `the device has ${device.sizeBytes} bytes`, detail: { field: 'sizeBytes' } });
   }
   const plan = planFilesystem(settings, sizeBytes);
-  const { geometry } = plan;
-  if (geometry.blockSize < device.sectorSize) {
+  if (plan.geometry.blockSize < device.sectorSize) {
     throw new FsError('EINVAL', {
       why: `smaller than a sector (${device.sectorSize})`,
       detail: { field: 'blockSize' },
@@ -205,6 +206,19 @@ export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env =
     uuid: settings.uuid ?? env.uuid(),
     hashSeed: settings.hashSeed ?? env.uuid(),
   };
+  return { settings, plan, identity, sizeBytes };
+}
+
+/**
+ * Makes an ext2 filesystem; everything on the device is lost.
+ *
+ * Waits on: a few requests for each block group, a flush before and after the primary superblock.
+ * @param env time, uuid and hash seed where options do not give them
+ * @throws FsError EINVAL bad options; ENOSPC the device is too small; EFBIG too large; EROFS; the device's own
+ */
+export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env = systemEnv()): Io<MkfsResult> {
+  const { settings, plan, identity, sizeBytes } = prepareMkfs(device, options, env);
+  const { geometry } = plan;
   const { bytes: descs, ...free } = buildGroupDescs(plan);
   const superBytes = buildSuper(plan, settings, identity, free);
   const tables = groupTables(plan, 0);

@@ -34,13 +34,13 @@ const ACL_DEFAULT = 'system.posix_acl_default';
 const INDEX_ACL_ACCESS = 2;
 const INDEX_ACL_DEFAULT = 3;
 
-interface StoredName {
+export interface StoredName {
   readonly index: number;
   readonly name: string;
 }
 
 /** @throws FsError EOPNOTSUPP for a prefix that is not stored, EINVAL, ERANGE */
-function storedName(name: string): StoredName {
+export function storedName(name: string): StoredName {
   if (name === ACL_ACCESS) return { index: INDEX_ACL_ACCESS, name: '' };
   if (name === ACL_DEFAULT) return { index: INDEX_ACL_DEFAULT, name: '' };
   for (const [index, prefix] of PREFIXES) {
@@ -61,7 +61,7 @@ function fullName(item: StoredName): string | undefined {
 }
 
 const same = (a: StoredName, b: StoredName): boolean => a.index === b.index && a.name === b.name;
-const isAcl = ({ index }: StoredName): boolean => index === INDEX_ACL_ACCESS || index === INDEX_ACL_DEFAULT;
+export const isAcl = ({ index }: StoredName): boolean => index === INDEX_ACL_ACCESS || index === INDEX_ACL_DEFAULT;
 
 function* readXattrBlock(vol: Volume, inode: Ext2InodeInCore): Io<Buf> {
   const block = inode.fileAcl;
@@ -149,7 +149,11 @@ function touchCtime(vol: Volume, inode: Ext2InodeInCore, now: Timespec): void {
 }
 
 /** An ACL in its stored form. An access ACL sets the mode; one that says no more than the mode is not stored. */
-function setAcl(inode: Ext2InodeInCore, key: StoredName, wire: Uint8Array): Uint8Array | undefined {
+export function setAcl(
+  inode: { readonly isDirectory: boolean; mode: number },
+  key: StoredName,
+  wire: Uint8Array,
+): Uint8Array | undefined {
   const entries = decodeWireAcl(wire);
   if (key.index === INDEX_ACL_DEFAULT) {
     if (!inode.isDirectory) throw new FsError('EACCES', { why: 'only a directory has a default ACL' });

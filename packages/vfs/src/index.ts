@@ -12,6 +12,7 @@ export {
   type StatFs,
 } from './filesystem.js';
 export type { AttrChange } from './attr.js';
+export type { BulkData, BulkEntry, BulkNode, BulkOptions } from './bulk.js';
 export type { TimeLike } from './chattr.js';
 export type { Caller } from './core.js';
 export type { DirEntry } from './fd.js';

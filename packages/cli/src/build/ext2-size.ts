@@ -1,7 +1,8 @@
 /**
  * How large an ext2 image has to be for a source: its data, indirect and directory blocks, inodes, and what the format
- * itself takes. An estimate from above: a little slack stays free.
+ * itself takes.
  */
+import { linearBlocks } from '@iomap/ext2';
 import { divCeil, roundUp } from '@iomap/io';
 import type { ImagePlan, PlanRequest } from '../drivers.js';
 import { eachInode, isRuns, type SourceInode } from '../source/source.js';
@@ -11,6 +12,8 @@ const DEFAULT_BLOCK = 4096;
 const DEFAULT_INODE = 256;
 /** Inodes that the format keeps, and lost+found's. */
 const RESERVED_INODES = 11;
+/** For those who edit the image: inode tables are whole blocks anyway. */
+const SPARE_INODES = 16;
 /** What mkfs wants of a last group beyond its metadata. */
 const LAST_GROUP_MIN = 64;
 
@@ -39,19 +42,21 @@ function fileBlocks(inode: SourceInode, blockBytes: number, dense: boolean): num
   return data + Math.min(all, 3 * data);
 }
 
-function directoryBlocks(inode: SourceInode, blockBytes: number, generosity: number): number {
-  let blocks = 1;
-  let used = 24;
+/** What an entry of the longest name takes: a block that is filled in the order of the hash may leave so much free. */
+const ENTRY_MAX = 264;
+
+function directoryBlocks(inode: SourceInode, blockBytes: number): number {
+  let bytes = 0;
+  const lengths: number[] = [];
   for (const { name } of inode.entries) {
-    const length = 8 + roundUp(name.length, 4);
-    if (used + length > blockBytes) {
-      blocks++;
-      used = 0;
-    }
-    used += length;
+    bytes += 8 + roundUp(name.length, 4);
+    lengths.push(name.length);
   }
-  // An index splits full blocks in two: they are about two thirds full in the end.
-  if (blocks > 1) blocks = Math.ceil(blocks * (1.6 + generosity * 0.6)) + 1;
+  if (24 + bytes <= blockBytes) return 1;
+  const plain = linearBlocks(lengths, blockBytes);
+  // With an index: a root, leaves, and index blocks when the root is full.
+  const leaves = Math.max(plain, divCeil(bytes, blockBytes - ENTRY_MAX));
+  const blocks = 1 + leaves + divCeil(leaves, blockBytes / 8 - 1);
   return blocks + indirectBlocks(blocks, blockBytes / 4);
 }
 
@@ -75,11 +80,12 @@ function needsOf(request: PlanRequest, blockBytes: number, inodeBytes: number): 
     inodes++;
     blocks += xattrBlocks(inode, inodeBytes);
     if (inode.type === 'file') blocks += fileBlocks(inode, blockBytes, request.generosity > 0);
-    else if (inode.type === 'directory') blocks += directoryBlocks(inode, blockBytes, request.generosity);
+    else if (inode.type === 'directory') blocks += directoryBlocks(inode, blockBytes);
     else if (inode.target !== undefined && inode.target.length >= 60) blocks++;
   });
-  const slack = 32 + Math.ceil(blocks * (request.generosity > 0 ? 0.05 : 0.005));
-  return { blocks: blocks + slack, inodes: inodes + 16 + Math.ceil(inodes * 0.01) };
+  // A first try is exact but for files with holes and large directories, which are counted from above.
+  if (request.generosity === 0) return { blocks, inodes: inodes + SPARE_INODES };
+  return { blocks: blocks + 32 + Math.ceil(blocks * 0.05), inodes: inodes + SPARE_INODES + Math.ceil(inodes * 0.01) };
 }
 
 const isPowerOf = (n: number, base: number): boolean => {
@@ -89,10 +95,22 @@ const isPowerOf = (n: number, base: number): boolean => {
 };
 const hasSuper = (group: number): boolean => group <= 1 || isPowerOf(group, 3) || isPowerOf(group, 5) || isPowerOf(group, 7);
 
+/** Blocks of as many groups as hold `inodes`, the last of them large enough to stand: an image is never smaller. */
+function leastBlocks(inodes: number, blockBytes: number, inodeBytes: number): number {
+  const unit = Math.max(8, blockBytes / inodeBytes);
+  const most = Math.floor(Math.min(8 * blockBytes, 65_536 - unit) / unit) * unit;
+  const groups = divCeil(inodes, most);
+  if (groups === 1) return 0;
+  const tableBlocks = (most * inodeBytes) / blockBytes;
+  return (groups - 1) * groupBlocksOf(blockBytes) + 4 + tableBlocks + divCeil(groups * 32, blockBytes) + LAST_GROUP_MIN;
+}
+
+const groupBlocksOf = (blockBytes: number): number => Math.min(8 * blockBytes, 65_528);
+
 /** Blocks of metadata in an image of `total` blocks without reserved descriptor blocks. */
 function overhead(total: number, inodes: number, blockBytes: number, inodeBytes: number): number {
   const first = blockBytes === 1024 ? 1 : 0;
-  const perGroup = Math.min(8 * blockBytes, 65_528);
+  const perGroup = groupBlocksOf(blockBytes);
   const groups = Math.max(1, divCeil(total - first, perGroup));
   const unit = Math.max(8, blockBytes / inodeBytes);
   const tableBlocks = (roundUp(Math.max(16, divCeil(inodes, groups)), unit) * inodeBytes) / blockBytes;
@@ -110,7 +128,7 @@ export function planExt2(request: PlanRequest): ImagePlan {
   const blockSize = request.blockSize ?? DEFAULT_BLOCK;
   const inodeSize = request.inodeSize ?? DEFAULT_INODE;
   const { blocks, inodes } = needsOf(request, blockSize, inodeSize);
-  let total = blocks + 16;
+  let total = Math.max(blocks + 16, leastBlocks(inodes, blockSize, inodeSize));
   for (let round = 0; round < 64; round++) {
     const next = blocks + overhead(total, inodes, blockSize, inodeSize);
     if (next <= total) break;

@@ -6,10 +6,12 @@
  */
 import { openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { BlockDevice } from '@iomap/block-device';
 import { isCode, runSync, type Env, type Timespec } from '@iomap/io';
 import { gatherDevice } from '../build/gather-device.js';
+import { buildAtOnce } from '../build/bulk.js';
 import { identityOf, sourceDateEpoch } from '../build/identity.js';
-import { populate } from '../build/populate.js';
+import type { PopulateOptions } from '../build/populate.js';
 import { pendingFile, type Pending } from '../build/temporary.js';
 import type { Context } from '../context.js';
 import type { Driver, FormatRequest } from '../drivers.js';
@@ -17,7 +19,7 @@ import { at, CommandError, placed, UsageError } from '../errors.js';
 import { parseSize, plural, sizeText, uuidText } from '../format.js';
 import { driverOf } from '../image.js';
 import { folderSource } from '../source/folder.js';
-import { isLater, totalsOf, type Source } from '../source/source.js';
+import { isLater, totalsOf, type BuildSource } from '../source/source.js';
 import { spool, tarSource } from '../source/tar.js';
 import { flag, formatOptions, text } from './parse.js';
 import type { Run } from './table.js';
@@ -47,7 +49,7 @@ export const run: Run = async (context, args, options) => {
   return undefined;
 };
 
-async function openSource(context: Context, from: string, image: string): Promise<Source> {
+async function openSource(context: Context, from: string, image: string): Promise<BuildSource> {
   if (from === '-') {
     const path = join(dirname(image), `.iomap-stdin-${process.pid}`);
     const fd = at({ image: 'standard input' }, () => spool((bytes) => context.terminal.readInput(bytes), path));
@@ -65,7 +67,7 @@ async function openSource(context: Context, from: string, image: string): Promis
 interface BuildJob {
   readonly context: Context;
   readonly driver: Driver;
-  readonly source: Source;
+  readonly source: BuildSource;
   readonly format: Omit<FormatRequest, 'env'>;
   readonly fixedSize: number | undefined;
   readonly image: string;
@@ -123,26 +125,24 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   try {
     const auto = job.fixedSize === undefined;
     const features = format.features ?? (auto ? ['^resize_inode'] : undefined);
-    runSync(
-      driver.mkfs(device, {
-        ...format,
-        env,
-        uuid: attempt.uuid,
-        features,
-        blockSize: format.blockSize ?? (auto ? plan.blockSize : undefined),
-        inodes: format.inodes ?? (auto ? plan.inodes : undefined),
-        reservedPercent: format.reservedPercent ?? 0,
-        freshFile: !pending.inPlace,
-      }),
-    );
-    const fs = runSync(driver.mount(device, { env, readOnly: false }));
-    populate(fs, source, {
-      blockBytes: runSync(fs.statfs()).blockSize,
+    const request: FormatRequest = {
+      ...format,
+      env,
+      uuid: attempt.uuid,
+      features,
+      blockSize: format.blockSize ?? (auto ? plan.blockSize : undefined),
+      inodes: format.inodes ?? (auto ? plan.inodes : undefined),
+      reservedPercent: format.reservedPercent ?? 0,
+      freshFile: !pending.inPlace,
+    };
+    const told = {
       latest: attempt.latest,
       image: job.image,
-      progress: (bytes) => bar.add(bytes),
-      problem: (line) => context.problem(line),
-    });
+      progress: (bytes: number) => bar.add(bytes),
+      problem: (line: string) => context.problem(line),
+    };
+    if (driver.bulkBuild !== undefined) buildAtOnce(driver.bulkBuild, device, { source, format: request, told });
+    else await buildMounted(driver, device, { source, format: request, told });
     const settled = device.settle();
     if (!settled.ok) throw settled.error;
   } finally {
@@ -151,6 +151,18 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   }
   pending.commit();
   return device.sizeBytes;
+}
+
+/** The way of a driver that builds nothing at once: made, mounted, filled. */
+async function buildMounted(
+  driver: Driver,
+  device: BlockDevice,
+  job: { readonly source: BuildSource; readonly format: FormatRequest; readonly told: Omit<PopulateOptions, 'blockBytes'> },
+): Promise<void> {
+  const { populate } = await import('../build/populate.js');
+  runSync(driver.mkfs(device, job.format));
+  const fs = runSync(driver.mount(device, { env: job.format.env, readOnly: false }));
+  populate(fs, job.source, { ...job.told, blockBytes: runSync(fs.statfs()).blockSize });
 }
 
 function report(context: Context, result: BuildResult & { seconds: number; image: string; json: boolean }): void {

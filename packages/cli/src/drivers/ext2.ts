@@ -1,6 +1,6 @@
 /** ext2 for the command: what `@iomap/ext2` does, in the words of drivers.ts. */
 import type { BlockDevice } from '@iomap/block-device';
-import { check, mkfs, mount, type MkfsOptions } from '@iomap/ext2';
+import { bulkBuild, check, mkfs, mount, type MkfsOptions } from '@iomap/ext2';
 import { submitBio, type Io } from '@iomap/io';
 import { planExt2 } from '../build/ext2-size.js';
 import type { CheckOutcome, Driver, FormatRequest } from '../drivers.js';
@@ -76,4 +76,5 @@ export const ext2Driver: Driver = {
     return view === undefined ? [] : superFacts(view);
   },
   plan: planExt2,
+  bulkBuild: (device, request, tree) => bulkBuild(device, { ...tree, format: mkfsRequest(request), env: request.env }),
 };

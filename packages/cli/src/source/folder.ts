@@ -13,9 +13,11 @@ import { at, CommandError, codeOf, isSystemError, whatOf } from '../errors.js';
 import { fromBytes, shown, toHostPath, toName } from '../names.js';
 import { typeOf } from '../mode.js';
 import { scanXattrs } from './host-xattrs.js';
-import { emitNonZero, visitInodes, type EmitData, type Source, type SourceEntry, type SourceInode } from './source.js';
+import { emitNonZero, visitInodes, type BuildSource, type EmitData, type Source, type SourceEntry, type SourceInode } from './source.js';
 
 const SECOND = 1_000_000_000n;
+/** A path that has become a link or a pipe meanwhile neither leads elsewhere nor waits. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface FolderOptions {
   /** A host file to leave out (the image itself, when it lies inside). */
@@ -39,7 +41,7 @@ export function timespecOf(ns: bigint): Timespec {
  * Scans a folder.
  * @throws CommandError when it cannot be read; what vanishes or cannot be read below it is a failure, not an end
  */
-export async function folderSource(folder: string, options: FolderOptions = {}): Promise<Source> {
+export async function folderSource(folder: string, options: FolderOptions = {}): Promise<BuildSource> {
   const root = at({ image: folder }, () => {
     const real = realpathSync(folder);
     if (!statSync(real).isDirectory()) throw new CommandError('ENOTDIR', 'not a directory', { image: folder });
@@ -60,7 +62,7 @@ export async function hostSource(
   return scanned(path, real, options.recursive, options);
 }
 
-async function scanned(shownAs: string, real: string, recursive: boolean, options: FolderOptions): Promise<Source> {
+async function scanned(shownAs: string, real: string, recursive: boolean, options: FolderOptions): Promise<BuildSource> {
   const xattrScan = options.xattrs === false ? undefined : scanXattrs([real], recursive);
   const source = new FolderTree(shownAs, toName(real), options.except, recursive);
   if (xattrScan !== undefined && !(await source.takeXattrs(xattrScan))) {
@@ -69,11 +71,14 @@ async function scanned(shownAs: string, real: string, recursive: boolean, option
   return source;
 }
 
-class FolderTree implements Source {
+class FolderTree implements BuildSource {
   readonly root: SourceInode;
   readonly warnings: string[] = [];
   readonly failures: string[] = [];
   private readonly linked = new Map<string, SourceInode>();
+  /** The file that `readAt` has open. */
+  private reading: SourceInode | undefined;
+  private fd = -1;
 
   constructor(
     readonly name: string,
@@ -177,11 +182,42 @@ class FolderTree implements Source {
     });
   }
 
+  readAt(inode: SourceInode, pos: number, bytes: Uint8Array): number {
+    const { data } = inode;
+    if (typeof data !== 'string' && !Buffer.isBuffer(data)) return 0;
+    try {
+      if (this.reading !== inode) {
+        this.close();
+        this.fd = openSync(data, READ_FLAGS);
+        this.reading = inode;
+      }
+      let got = 0;
+      while (got < bytes.length) {
+        const count = readSync(this.fd, bytes, got, bytes.length - got, pos + got);
+        if (count === 0) break;
+        got += count;
+      }
+      // Its end, or nothing more is wanted of it.
+      if (pos + got >= inode.size || got < bytes.length) this.close();
+      return got;
+    } catch (error) {
+      this.close();
+      const code = codeOf(error);
+      if (!isSystemError(error) || code === undefined) throw error;
+      throw new CommandError(code, whatOf(error), { image: this.shownPath(inode) });
+    }
+  }
+
+  shownPath(inode: SourceInode): string {
+    const { data } = inode;
+    return typeof data === 'string' ? data : Buffer.isBuffer(data) ? shown(fromBytes(data)) : this.name;
+  }
+
   copyData(inode: SourceInode, _path: Name, scratch: Uint8Array, blockBytes: number, emit: EmitData): void {
     const { data, size } = inode;
     if (typeof data !== 'string' && !Buffer.isBuffer(data)) return;
     if (size === 0) return;
-    const host = typeof data === 'string' ? data : shown(fromBytes(data));
+    const host = this.shownPath(inode);
     try {
       copyHostFile(data, size, inode.dataBytes < size ? blockBytes : 0, scratch, emit);
     } catch (error) {
@@ -195,13 +231,16 @@ class FolderTree implements Source {
   }
 
   close(): void {
-    // Nothing is held open.
+    const { fd } = this;
+    this.fd = -1;
+    this.reading = undefined;
+    if (fd >= 0) closeSync(fd);
   }
 }
 
 /** Reads one host file. `holeBytes` 0: every byte is emitted; else blocks of zeros of that size are left out. */
 export function copyHostFile(path: string | Buffer, size: number, holeBytes: number, scratch: Uint8Array, emit: EmitData): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const fd = openSync(path, READ_FLAGS);
   try {
     for (let pos = 0; pos < size; ) {
       const want = Math.min(scratch.length, size - pos);

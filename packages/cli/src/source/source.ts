@@ -75,6 +75,20 @@ export interface Source {
   close(): void;
 }
 
+/** A source that an image can be built from at once: any place of a file's data can be asked for. */
+export interface BuildSource extends Source {
+  /**
+   * Fills `bytes` with a file's data from `pos` (inside its size); holes are zeros. One file after another, `pos` ascending.
+   * @returns bytes that were read; fewer: the file has become shorter
+   * @throws CommandError when the source cannot be read
+   */
+  readAt(inode: SourceInode, pos: number, bytes: Uint8Array): number;
+  /** What a file is called in messages. */
+  shownPath(inode: SourceInode): string;
+  /** Where the next data at or after `pos` starts; the file's size when there is none. Absent: not known. */
+  nextData?(inode: SourceInode, pos: number): number;
+}
+
 /** What a source holds, for the size of the image and for progress. */
 export interface SourceTotals {
   files: number;

@@ -14,7 +14,7 @@ import { makeDev, TYPE_BITS } from '../mode.js';
 import { aclFromText, ACL_XATTRS } from '../tar/acl.js';
 import { readMembers, type ByteReader, type TarMember } from '../tar/members.js';
 import { parseTime } from '../tar/pax.js';
-import { isRuns, type EmitData, type Source, type SourceEntry, type SourceInode } from './source.js';
+import { isRuns, type BuildSource, type DataRun, type EmitData, type SourceEntry, type SourceInode } from './source.js';
 
 type Draft = { -readonly [K in keyof SourceInode]: SourceInode[K] };
 
@@ -64,7 +64,7 @@ export function spool(readInput: (bytes: Uint8Array) => number, path: string): n
 }
 
 /** Opens a tar archive and reads its members' headers. `fd` is closed with the source. */
-export function tarSource(fd: number, name: string): Source {
+export function tarSource(fd: number, name: string): BuildSource {
   try {
     return new TarTree(fd, name);
   } catch (error) {
@@ -73,7 +73,7 @@ export function tarSource(fd: number, name: string): Source {
   }
 }
 
-class TarTree implements Source {
+class TarTree implements BuildSource {
   readonly root: SourceInode;
   readonly warnings: string[] = [];
   readonly failures: string[] = [];
@@ -85,7 +85,7 @@ class TarTree implements Source {
   ) {
     const archive: ByteReader = {
       sizeBytes: at({ image: name }, () => fstatSync(fd).size),
-      read: (pos, bytes) => this.readAt(pos, bytes),
+      read: (pos, bytes) => this.readArchive(pos, bytes),
     };
     const root = this.directory({ sec: 0, nsec: 0 });
     this.root = root;
@@ -98,7 +98,7 @@ class TarTree implements Source {
     for (const run of inode.data) {
       for (let done = 0; done < run.length; ) {
         const bytes = scratch.subarray(0, Math.min(scratch.length, run.length - done));
-        if (this.readAt(run.at + done, bytes) !== bytes.length) {
+        if (this.readArchive(run.at + done, bytes) !== bytes.length) {
           throw new CommandError('EIO', 'the archive became shorter', { image: this.name, path: shown(path) });
         }
         emit(run.pos + done, bytes);
@@ -107,11 +107,41 @@ class TarTree implements Source {
     }
   }
 
+  readAt(inode: SourceInode, pos: number, bytes: Uint8Array): number {
+    const { data } = inode;
+    if (!isRuns(data)) return 0;
+    const end = pos + bytes.length;
+    let filled = pos;
+    for (let i = firstRun(data, pos); i < data.length; i++) {
+      const run = data[i];
+      if (run === undefined || run.pos >= end) break;
+      const from = Math.max(pos, run.pos);
+      const to = Math.min(end, run.pos + run.length);
+      bytes.fill(0, filled - pos, from - pos);
+      const got = this.readArchive(run.at + from - run.pos, bytes.subarray(from - pos, to - pos));
+      if (got < to - from) throw new CommandError('EIO', 'the archive became shorter', { image: this.name });
+      filled = to;
+    }
+    bytes.fill(0, filled - pos);
+    return bytes.length;
+  }
+
+  nextData(inode: SourceInode, pos: number): number {
+    const { data, size } = inode;
+    if (!isRuns(data)) return size;
+    const run = data[firstRun(data, pos)];
+    return run === undefined ? size : Math.max(pos, run.pos);
+  }
+
+  shownPath(): string {
+    return this.name;
+  }
+
   close(): void {
     closeSync(this.fd);
   }
 
-  private readAt(pos: number, bytes: Uint8Array): number {
+  private readArchive(pos: number, bytes: Uint8Array): number {
     return at({ image: this.name }, () => {
       let done = 0;
       while (done < bytes.length) {
@@ -256,6 +286,19 @@ class TarTree implements Source {
     }
     this.children.clear();
   }
+}
+
+/** The first run that ends after `pos`. */
+function firstRun(runs: readonly DataRun[], pos: number): number {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const mid = Math.floor((low + high) / 2);
+    const run = runs[mid];
+    if (run !== undefined && run.pos + run.length <= pos) low = mid + 1;
+    else high = mid;
+  }
+  return low;
 }
 
 /** A path's names without the empty ones and '.'; undefined when there is a '..'. */
