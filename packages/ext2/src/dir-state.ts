@@ -15,7 +15,8 @@ export class DirState {
   readonly gaps: number[] = [];
 }
 
-function hashName(name: string): number {
+/** FNV-1a. */
+export function hashName(name: string): number {
   let hash = 0x811c_9dc5;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193);
   return hash >>> 0;

@@ -4,8 +4,8 @@
  * - `peekFind` is plain and answers from cached blocks; `find` reads what is missing and asks it again, so there is one truth.
  * - A linear directory beyond a few blocks gets an index of names in core, built at the first look-up and kept; room for new names
  *   is remembered per block. So neither kind goes quadratic.
- * - readdir cookies are byte offsets of the entry that comes next. Entries of a linear directory never move; an insert into an
- *   indexed one that splits a block moves entries to the directory's end.
+ * - readdir cookies of linear directories are byte offsets of the entry that comes next, since entries there never move;
+ *   those of indexed ones are made of names (dir-list.ts).
  */
 import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
@@ -23,6 +23,7 @@ import {
   type NewEntry,
 } from './dir-block.js';
 import type { DirBlocks } from './dir-blocks.js';
+import { HashedListing, type TakeEntry } from './dir-list.js';
 import { DirState, NameIndex, NAMES_MAX } from './dir-state.js';
 import { addIndexed, makeIndexed, nextLeaf, probe } from './htree.js';
 import { FLAG_INDEX, type Ext2InodeInCore } from './inode.js';
@@ -301,20 +302,32 @@ export class Directories {
     return true;
   }
 
-  /** Lists entries from byte offset `cookie` on. */
+  /** Lists entries from `cookie` on: by hash where the directory has an index or may get one, else by byte offset. */
   *readdir(dir: Ext2InodeInCore, cookie: number, emit: DirEmit): Io<void> {
+    const { inodesCount } = this.#vol.info;
+    const take = (buf: Buf, offset: number, name: string, next: number): boolean => {
+      const ino = inodeAt(buf, offset);
+      if (ino > inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
+      const type = this.#hasFileType ? (FILE_TYPES[fileTypeAt(buf, offset)] ?? 'unknown') : 'unknown';
+      return emit(name, ino, type, next);
+    };
+    if (this.#hasIndex) {
+      const listing = new HashedListing(this.#vol, this.blocks, { dir, cookie, take });
+      if (this.blocks.count(dir) === 1) return yield* listing.single();
+      if (this.#isIndexed(dir) && (yield* listing.indexed())) return;
+    }
+    yield* this.#listLinear(dir, cookie, take);
+  }
+
+  *#listLinear(dir: Ext2InodeInCore, cookie: number, take: TakeEntry): Io<void> {
     const blockSize = this.#blockSize;
     const total = this.blocks.count(dir);
-    const { inodesCount } = this.#vol.info;
     for (let index = Math.floor(cookie / blockSize); index < total; index++) {
       const base = index * blockSize;
       const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
-      const wentOn = eachEntry(buf, blockSize, Math.max(0, cookie - base), (offset, recLen) => {
-        const ino = inodeAt(buf, offset);
-        if (ino > inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
-        const type = this.#hasFileType ? (FILE_TYPES[fileTypeAt(buf, offset)] ?? 'unknown') : 'unknown';
-        return emit(nameAt(buf, offset), ino, type, base + offset + recLen);
-      });
+      const wentOn = eachEntry(buf, blockSize, Math.max(0, cookie - base), (offset, recLen) =>
+        take(buf, offset, nameAt(buf, offset), base + offset + recLen),
+      );
       if (!wentOn) return;
     }
   }

@@ -105,6 +105,7 @@ function tea(state: Int32Array, words: Int32Array): void {
 
 const md4Words = new Int32Array(8);
 const teaWords = new Int32Array(4);
+const dxState = new Int32Array(4);
 
 export interface DxHash {
   /** Where the name belongs in the index: 32 bits, lowest bit 0. */
@@ -127,8 +128,13 @@ export function dxHash(name: string, version: number, seed: readonly number[]): 
   if (kind === DX_HASH_LEGACY) {
     hash = legacyHash(name, isUnsigned);
   } else {
-    const state = Int32Array.of(0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476);
-    if (seed.some((word) => word !== 0)) state.set(seed.slice(0, 4));
+    const [s0 = 0, s1 = 0, s2 = 0, s3 = 0] = seed;
+    const isSeeded = s0 !== 0 || s1 !== 0 || s2 !== 0 || s3 !== 0;
+    const state = dxState;
+    state[0] = isSeeded ? s0 : 0x6745_2301;
+    state[1] = isSeeded ? s1 : 0xefcd_ab89;
+    state[2] = isSeeded ? s2 : 0x98ba_dcfe;
+    state[3] = isSeeded ? s3 : 0x1032_5476;
     const words = kind === DX_HASH_HALF_MD4 ? md4Words : teaWords;
     const step = words.length * 4;
     // An empty name is hashed in no round at all, as in Linux.

@@ -61,6 +61,13 @@ const entryBlock = (frame: Frame, n: number): number =>
 
 /** Finds the leaf for `name` from cached blocks. */
 export function probe(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, name: string): ProbeResult {
+  return probeHash(vol, blocks, dir, (version) => dxHash(name, version, vol.info.hashSeed)?.hash);
+}
+
+/** Finds the leaf for a hash, which `hashOf` says once the index's kind of hash is known. */
+export function probeHash(
+  vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, hashOf: (version: number) => number | undefined,
+): ProbeResult {
   const total = blocks.count(dir);
   const root = blocks.peek(dir, 0);
   if (root === undefined) return { missing: 0 };
@@ -70,9 +77,8 @@ export function probe(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, name
   const levels = head.indirect_levels;
   if (stored > 2 || levels > LEVELS_MAX) return 'bad';
   const version = stored + (vol.info.hashUnsigned ? 3 : 0);
-  const hashed = dxHash(name, version, vol.info.hashSeed);
-  if (hashed === undefined) return 'bad';
-  const { hash } = hashed;
+  const hash = hashOf(version);
+  if (hash === undefined) return 'bad';
   const frames: Frame[] = [];
   let buf = root;
   let base = ROOT_ENTRIES;
@@ -132,15 +138,77 @@ export function nextLeaf(blocks: DirBlocks, dir: Ext2InodeInCore, found: Probe):
   return block > 0 && block < blocks.count(dir) ? block : -1;
 }
 
+/** A place on the way through all leaves. */
+export interface LeafCursor {
+  /** Changed as the cursor moves on. */
+  readonly frames: Frame[];
+  /** Directory block of the leaf. */
+  leaf: number;
+  /** Where the leaf's hashes begin, as stored: odd when it goes on with the hash of the leaf before. */
+  from: number;
+}
+
+/** A cursor at the leaf that `found` names. */
+export function cursorAt(found: Probe): LeafCursor {
+  const frames = found.frames.map((frame) => ({ ...frame }));
+  let from = 0;
+  for (const frame of frames) if (frame.at > 0) from = entryHash(frame, frame.at);
+  return { frames, leaf: found.leaf, from };
+}
+
+/** Where the hashes of the leaf after the cursor's begin, as stored; undefined: it is the last. */
+export function nextHash({ frames }: LeafCursor): number | undefined {
+  for (let level = frames.length - 1; level >= 0; level--) {
+    const frame = frames[level];
+    if (frame !== undefined && frame.at + 1 < frame.count) return entryHash(frame, frame.at + 1);
+  }
+  return undefined;
+}
+
+/**
+ * Moves the cursor to the next leaf in the order of the index. Waits on: reads of index blocks; their buffers go to `held`.
+ * @returns false when there is none
+ * @throws FsError EUCLEAN for an index that leads nowhere
+ */
+export function* moveOn(
+  vol: Volume, blocks: DirBlocks, where: { readonly dir: Ext2InodeInCore; readonly cursor: LeafCursor }, held: Buf[],
+): Io<boolean> {
+  const { dir, cursor } = where;
+  const { frames } = cursor;
+  const bad = (): FsError => corrupt('a directory index that is not sound', { ino: dir.ino });
+  const levels = frames.length;
+  let frame = frames.pop();
+  while (frame !== undefined && frame.at + 1 >= frame.count) frame = frames.pop();
+  if (frame === undefined) return false;
+  frame.at++;
+  cursor.from = entryHash(frame, frame.at);
+  frames.push(frame);
+  const total = blocks.count(dir);
+  for (;;) {
+    const block = entryBlock(frame, frame.at);
+    if (block === 0 || block >= total) throw bad();
+    if (frames.length === levels) {
+      cursor.leaf = block;
+      return true;
+    }
+    const buf = blocks.peek(dir, block) ?? (yield* blocks.read(dir, block));
+    held.push(buf.hold());
+    frame = openFrame(buf, NODE_ENTRIES, vol.blockSize, 0);
+    if (frame === undefined) throw bad();
+    frame.at = 0;
+    frames.push(frame);
+  }
+}
+
 /** Reads what a probe needs; the buffers are held. `undefined`: the index is not sound. */
-function* loadProbe(
+export function* loadProbe(
   vol: Volume,
   blocks: DirBlocks,
-  where: { readonly dir: Ext2InodeInCore; readonly name: string },
+  where: { readonly dir: Ext2InodeInCore; readonly hashOf: (version: number) => number | undefined },
   held: Buf[],
 ): Io<Probe | undefined> {
   for (;;) {
-    const result = probe(vol, blocks, where.dir, where.name);
+    const result = probeHash(vol, blocks, where.dir, where.hashOf);
     if (result === 'bad') return undefined;
     if (!('missing' in result)) {
       for (const frame of result.frames) held.push(frame.buf.hold());
@@ -158,7 +226,8 @@ function* loadProbe(
 export function* addIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, entry: NewEntry): Io<boolean> {
   const held: Buf[] = [];
   try {
-    const found = yield* loadProbe(vol, blocks, { dir, name: entry.name }, held);
+    const hashOf = (version: number): number | undefined => dxHash(entry.name, version, vol.info.hashSeed)?.hash;
+    const found = yield* loadProbe(vol, blocks, { dir, hashOf }, held);
     if (found === undefined) return false;
     const leaf = (blocks.peek(dir, found.leaf) ?? (yield* blocks.read(dir, found.leaf))).hold();
     held.push(leaf);
