@@ -31,6 +31,9 @@ export interface BlockDevice extends BioTarget {
    * @throws FsError EINVAL (not a whole number of sectors), EROFS, or the host's
    */
   resize?(sizeBytes: number): void;
-  /** Frees what the host gave (descriptors). Does not flush. */
+  /**
+   * Frees what the host gave (descriptors). Does not flush; a second call does nothing.
+   * @throws FsError the host's, as some report a failed write only now (network filesystems); the descriptor is gone all the same
+   */
   close(): void;
 }

@@ -149,7 +149,12 @@ export class HostFileDevice implements BlockDevice {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;
-    this.#host.closeSync(fd);
+    try {
+      this.#host.closeSync(fd);
+    } catch (cause) {
+      const failed = hostFailure(cause, this.name);
+      if (!failed.ok) throw failed.error;
+    }
   }
 
   #transfer(bio: Bio, write: boolean): IoResult {

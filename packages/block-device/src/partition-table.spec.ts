@@ -6,7 +6,7 @@ import path from 'node:path';
 import { FsError, runSync, submitBio } from '@iomap/io';
 import fc from 'fast-check';
 import { crc32 } from './crc32.js';
-import { memoryDeviceFrom } from './memory.js';
+import { memoryDevice, memoryDeviceFrom } from './memory.js';
 import { openFileDevice } from './node/index.js';
 import { partitionDevice } from './partition.js';
 import { readPartitions, type Partition } from './partition-table.js';
@@ -254,6 +254,15 @@ function fixCrcs(bytes: Uint8Array): (readonly [number, number])[] {
 }
 
 describe('partitionDevice', () => {
+  it('closes the device underneath when it is its own', () => {
+    let closed = 0;
+    const base = Object.assign(memoryDevice({ sizeBytes: 4096 }), { close: () => void closed++ });
+    partitionDevice(base, { pos: 512, sizeBytes: 512 }).close();
+    expect(closed).toBe(0);
+    partitionDevice(base, { pos: 512, sizeBytes: 512, closeBase: true }).close();
+    expect(closed).toBe(1);
+  });
+
   it('is a window: reads and writes inside, refuses outside', () => {
     const bytes = new Uint8Array(8192).fill(1);
     const base = memoryDeviceFrom(bytes);

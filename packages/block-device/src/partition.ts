@@ -12,6 +12,8 @@ export const partitionDeviceOptions = z.object({
   sizeBytes: sizeBytesOption,
   /** For messages; default: the device's name and the position. */
   name: z.string().optional(),
+  /** `close` closes the device underneath too: for whoever opened it for this part alone. */
+  closeBase: z.boolean().default(false),
 });
 export type PartitionDeviceOptions = z.input<typeof partitionDeviceOptions>;
 
@@ -24,8 +26,10 @@ class PartitionDevice implements BlockDevice {
   readonly limits: BlockDeviceLimits;
   readonly #base: BlockDevice;
   readonly #pos: number;
+  readonly #closeBase: boolean;
 
-  constructor(base: BlockDevice, name: string, pos: number, sizeBytes: number) {
+  constructor(base: BlockDevice, part: { name: string; pos: number; sizeBytes: number; closeBase: boolean }) {
+    const { name, pos, sizeBytes } = part;
     this.name = name;
     this.synchronous = base.synchronous;
     this.sizeBytes = sizeBytes;
@@ -34,6 +38,7 @@ class PartitionDevice implements BlockDevice {
     this.limits = base.limits;
     this.#base = base;
     this.#pos = pos;
+    this.#closeBase = part.closeBase;
   }
 
   submit(bio: Bio): IoResult | Promise<IoResult> {
@@ -43,20 +48,21 @@ class PartitionDevice implements BlockDevice {
   }
 
   close(): void {
-    // The base belongs to whoever opened it: others may look at other parts of it.
+    // Unless said otherwise the base belongs to whoever opened it: others may look at other parts of it.
+    if (this.#closeBase) this.#base.close();
   }
 }
 
 /**
- * A view of the bytes from `pos` on. `close` leaves the device underneath open.
+ * A view of the bytes from `pos` on. `close` leaves the device underneath open, unless `closeBase`.
  * @throws FsError EINVAL when the part is not on the device, or not in whole sectors
  */
 export function partitionDevice(device: BlockDevice, options: PartitionDeviceOptions): BlockDevice {
-  const { pos, sizeBytes, name } = parseOptions(partitionDeviceOptions, options);
+  const { pos, sizeBytes, name, closeBase } = parseOptions(partitionDeviceOptions, options);
   checkSize(sizeBytes, device.sectorSize);
   if (pos % device.sectorSize !== 0 || pos > device.sizeBytes - sizeBytes) {
     const why = `a part of ${sizeBytes} bytes at ${pos} is not on the device of ${device.sizeBytes} bytes`;
     throw new FsError('EINVAL', { why, detail: { device: device.name, pos } });
   }
-  return new PartitionDevice(device, name ?? `${device.name}+${pos}`, pos, sizeBytes);
+  return new PartitionDevice(device, { name: name ?? `${device.name}+${pos}`, pos, sizeBytes, closeBase });
 }

@@ -39,7 +39,7 @@ export async function openDevice(target: ImageTarget, options: { readonly write:
         const there = partitions.map((partition) => partition.number).join(', ');
         throw new CommandError('ENXIO', there === '' ? 'no partition table' : `no partition ${target.partition} (there are: ${there})`);
       }
-      return partitionDevice(whole, { pos: found.pos, sizeBytes: found.sizeBytes, name: target.label });
+      return partitionDevice(whole, { pos: found.pos, sizeBytes: found.sizeBytes, name: target.label, closeBase: true });
     });
   } catch (error) {
     whole.close();

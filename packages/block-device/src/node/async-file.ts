@@ -50,8 +50,8 @@ class AsyncFileDevice implements FileDevice {
     return new Promise((resolve) => {
       const done: Done = (result) => {
         this.#inFlight--;
-        if (this.#closed && this.#inFlight === 0) this.#release();
-        resolve(result);
+        const closed = this.#closed && this.#inFlight === 0 ? this.#release() : IO_OK;
+        resolve(result.ok ? closed : result);
       };
       this.#start(bio, done);
     });
@@ -75,11 +75,19 @@ class AsyncFileDevice implements FileDevice {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#inFlight === 0) this.#release();
+    if (this.#inFlight > 0) return;
+    const result = this.#release();
+    if (!result.ok) throw result.error;
   }
 
-  #release(): void {
-    fs.closeSync(this.#fd);
+  /** Gives the descriptor back. A failure is the last bio's, where one is waited for, else that of `close`. */
+  #release(): IoResult {
+    try {
+      fs.closeSync(this.#fd);
+      return IO_OK;
+    } catch (cause) {
+      return hostFailure(cause, this.name);
+    }
   }
 
   #start(bio: Bio, done: Done): void {

@@ -55,6 +55,35 @@ describe.each([
     expect(blocksOf('holes') * 512).toBeLessThan(2 * MIB);
   });
 
+  it('writes the zeroes where the host counts no blocks for a file that has data', async () => {
+    fs.writeFileSync(file(), new Uint8Array(MIB).fill(7));
+    const real = fs.fstatSync;
+    const spy = jest.spyOn(fs, 'fstatSync').mockImplementation(((fd: number) => Object.assign(real(fd), { blocks: 0 })));
+    try {
+      const device = open(file());
+      await runAsync(submitBio(device, zero(0, MIB)));
+      device.close();
+    } finally {
+      spy.mockRestore();
+    }
+    expect(fs.readFileSync(file()).every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('reports a failed close as its own error, once, with nothing left open', () => {
+    const device = open(file(), { create: true, sizeBytes: MIB });
+    const real = fs.closeSync;
+    const spy = jest.spyOn(fs, 'closeSync').mockImplementation((fd) => {
+      real(fd);
+      throw Object.assign(new Error('EIO: i/o error, close'), { code: 'EIO' });
+    });
+    try {
+      expect(() => device.close()).toThrow(withCode('EIO'));
+      device.close();
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
   it('moves more segments than one host call takes', async () => {
     const device = open(file(), { create: true, sizeBytes: 2 * MIB });
     const bytes = Uint8Array.from({ length: 2 * MIB }, (_, i) => (i * 31 + Math.floor(i / 509)) % 256);
@@ -136,6 +165,22 @@ describe.each([
 });
 
 describe('openAsyncFileDevice', () => {
+  it('answers the last bio when closing fails behind it', async () => {
+    const device = openAsyncFileDevice(file(), { create: true, sizeBytes: MIB });
+    const real = fs.closeSync;
+    const spy = jest.spyOn(fs, 'closeSync').mockImplementation((fd) => {
+      real(fd);
+      throw Object.assign(new Error('EIO: i/o error, close'), { code: 'EIO' });
+    });
+    try {
+      const last = runAsync(submitBio(device, write(0, new Uint8Array(4096))));
+      device.close();
+      await expect(last).rejects.toThrow(withCode('EIO'));
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
   it('is refused by runSync, and closes after what is in flight', async () => {
     const device = openAsyncFileDevice(file(), { create: true, sizeBytes: MIB });
     expect(() => runSync(submitBio(device, write(0, new Uint8Array(512))))).toThrow(withCode('ENOTSUP'));

@@ -70,7 +70,8 @@ function regularFile(path: string, fd: number, stat: fs.Stats, options: ParsedFi
   let { size } = stat;
   if (truncate && size > 0) fs.ftruncateSync(fd, (size = 0));
   if (wanted !== undefined && size < wanted) fs.ftruncateSync(fd, (size = wanted));
-  const wasEmpty = truncate || stat.size === 0 || stat.blocks === 0;
+  // Not `stat.blocks === 0`: there are hosts that never count, or count late, and a file of them may be full of data.
+  const wasEmpty = truncate || stat.size === 0;
   return {
     name: path,
     fd,
