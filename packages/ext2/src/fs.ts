@@ -25,7 +25,7 @@ import { fileSizeMax, FileOps } from './file-ops.js';
 import { groupHead } from './geometry.js';
 import { readMap } from './indirect.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
-import { readInode, writeInode, writeInodes } from './inode-table.js';
+import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
 import { destroyInode, keepIndexFlag, Names, newInode } from './namei.js';
 import { EXT2_MAGIC, LINK_MAX, ROOT_INO } from './ondisk.js';
 import { writeSuper } from './super-write.js';
@@ -89,6 +89,10 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
 
   readInode(ino: number): Io<Ext2InodeInCore> {
     return readInode(this.volume, ino);
+  }
+
+  peekInode(ino: number): Ext2InodeInCore | undefined {
+    return peekInode(this.volume, ino);
   }
 
   isEvictable(inode: Ext2InodeInCore): boolean {

@@ -47,7 +47,22 @@ function* readTableBlock(vol: Volume, block: number): Io<Buf> {
  */
 export function* readInode(vol: Volume, ino: number): Io<Ext2InodeInCore> {
   const { block, offset } = locate(vol, ino);
-  const buf = vol.peekBlock(block) ?? (yield* readTableBlock(vol, block));
+  return decodeSlot(vol, ino, vol.peekBlock(block) ?? (yield* readTableBlock(vol, block)), offset);
+}
+
+/** `readInode` when its table block is cached; undefined = take `readInode`, which also says what is wrong. */
+export function peekInode(vol: Volume, ino: number): Ext2InodeInCore | undefined {
+  try {
+    const { block, offset } = locate(vol, ino);
+    const buf = vol.peekBlock(block);
+    return buf === undefined ? undefined : decodeSlot(vol, ino, buf, offset);
+  } catch (error) {
+    if (error instanceof FsError) return undefined;
+    throw error;
+  }
+}
+
+function decodeSlot(vol: Volume, ino: number, buf: Buf, offset: number): Ext2InodeInCore {
   const inode = new Ext2InodeInCore(ino, vol.blockSize, vol.makeMapping);
   try {
     decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: offset }, vol.info);

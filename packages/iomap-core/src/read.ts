@@ -11,6 +11,7 @@ import { FsError, roundDown, roundUp, type Io } from '@iomap/io';
 import type { AddressSpace, Folio, Readahead } from '@iomap/page-cache';
 import { Fill, type Demand } from './fill.js';
 import type { IomapInode, IomapOps } from './iomap.js';
+import { isWholeRead, readWhole } from './read-whole.js';
 
 /**
  * Copies cached bytes from `pos`; clips at the inode's size. All or nothing.
@@ -52,6 +53,10 @@ export function* bufferedRead<I extends IomapInode>(
 ): Io<number> {
   const { mapping } = inode;
   const { cache } = mapping;
+  if (isWholeRead(inode, pos, bytes)) {
+    const whole = yield* readWhole(inode, ops, bytes);
+    if (whole >= 0) return whole;
+  }
   const want = Math.min(bytes.length, inode.size - pos);
   let done = 0;
   let fill: Fill<I> | undefined;

@@ -1,5 +1,5 @@
 /** Operations on descriptors, and what else completes the table: whole files, copies, the mount. */
-import { FsError, type Io } from '@iomap/io';
+import { FsError, withContext, type Io } from '@iomap/io';
 import { setattrAt, type AttrChange } from './attr.js';
 import type { Caller } from './core.js';
 import {
@@ -22,6 +22,7 @@ import {
 import type { DirEmit, FiemapExtent, FileType, Name, StatFs } from './filesystem.js';
 import {
   isDirectory,
+  isRegular,
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
@@ -36,7 +37,7 @@ import {
 import { checkAccess, mayAccess } from './permission.js';
 import { openPath, withFile, withInode } from './path.js';
 import { attrOf, type Attr } from './stat.js';
-import { peekWalk } from './walk.js';
+import { peekWalk, walkTo } from './walk.js';
 
 /** Opens a path; the answer is a descriptor, to be closed. `mode` before the umask. */
 export function* open(caller: Caller, path: string, flags: number, mode = 0o666): Io<number> {
@@ -244,6 +245,40 @@ export function* readToEnd(
   }
   file.pos = start + got;
   return got === bytes.length ? bytes : bytes.subarray(0, got);
+}
+
+/**
+ * A whole regular file by its path, without a descriptor: `readFile`. `allocate` may give more room than it is asked for.
+ * @throws FsError as `open` and `read` do
+ */
+export function* readPath(caller: Caller, path: string, allocate: (size: number) => Uint8Array): Io<Uint8Array> {
+  const { core } = caller;
+  const inode = yield* walkTo(caller, path, true);
+  try {
+    if (isDirectory(inode.mode)) throw new FsError('EISDIR', { syscall: 'read' });
+    if (!isRegular(inode.mode)) throw new FsError('ENXIO');
+    checkAccess(caller.cred, inode, R_OK);
+    if (!inode.lock.tryRead()) yield* inode.lock.read();
+    try {
+      const { size } = inode;
+      if (size > 2 ** 31) throw new FsError('EFBIG', { why: 'too large for one buffer' });
+      const bytes = allocate(size);
+      let got = 0;
+      while (got < size) {
+        const more = yield* core.fs.read(inode, got, got === 0 ? bytes : bytes.subarray(got, size));
+        if (more === 0) break;
+        got += more;
+      }
+      core.accessed(inode);
+      return got === bytes.length ? bytes : bytes.subarray(0, got);
+    } catch (error) {
+      throw error instanceof FsError ? withContext(error, { syscall: 'read' }) : error;
+    } finally {
+      inode.lock.unlockRead();
+    }
+  } finally {
+    core.inodes.put(inode);
+  }
 }
 
 /** Writes all of `bytes`, however many calls the driver takes. */

@@ -123,6 +123,8 @@ export interface FileSystem<I extends Inode = Inode> {
   // Inodes ------------------------------------------------------------------------------------------------------------
   /** Reads an inode that is not in the vfs's cache. Called once per number at a time. ESTALE when it is free, EUCLEAN. */
   readInode(ino: number): Io<I>;
+  /** `readInode` from cached blocks alone; undefined = take `readInode`, which also says what is wrong. */
+  peekInode?(ino: number): I | undefined;
   /** The vfs drops the object: nobody refers to it. Frees the inode and its data when `nlink` is 0; else writes it back. */
   evictInode(inode: I): Io<void>;
   /** True when `evictInode` has no work (clean, linked): the vfs may then forget the object without a call. */

@@ -44,6 +44,18 @@ export class InodeCache {
     return this.#map.get(ino);
   }
 
+  /** `peek`, or made from the driver's cached blocks. Without a reference; undefined = take `get`. */
+  peekOrMake(ino: number): Inode | undefined {
+    const hit = this.#map.get(ino);
+    if (hit !== undefined) return hit;
+    if (this.#busy.size > 0 || this.#map.size >= this.max) return undefined; // I1
+    const inode = this.#fs.peekInode?.(ino);
+    if (inode === undefined || inode.ino !== ino) return undefined;
+    this.#enter(inode);
+    inode.refs = 0;
+    return inode;
+  }
+
   /**
    * The inode, referenced. Concurrent calls for one number wait for one read.
    * @throws FsError ESTALE, EUCLEAN, EIO: the driver's
@@ -141,7 +153,9 @@ export class InodeCache {
     // Those without a link are in the map too.
     this.#orphans = [];
     for (const inode of [...this.#map.values()]) {
-      if (inode.refs === 0 && this.#map.get(inode.ino) === inode) yield* this.#evictNoting(inode);
+      if (inode.refs > 0 || this.#map.get(inode.ino) !== inode) continue;
+      if (inode.nlink > 0 && this.#fs.isEvictable(inode)) this.#forget(inode);
+      else yield* this.#evictNoting(inode);
     }
   }
 

@@ -86,7 +86,7 @@ export function peekChild(core: VfsCore, dir: Inode, name: Name): Inode | null |
     core.dentries.set(dir, name, number);
   }
   if (number === 0) return null;
-  const inode = core.inodes.peek(number);
+  const inode = core.inodes.peekOrMake(number);
   if (inode === undefined || (isDirectory(inode.mode) && stateOf(inode).parent !== dir.ino)) return undefined;
   return inode;
 }

@@ -1,6 +1,6 @@
 /** Node's calls on descriptors and whole files, as Io (see path-ops.ts). */
-import { FsError, type Io } from '@iomap/io';
-import { isRegular, mayAccess, R_OK } from '../index.js';
+import { FsError, roundUp, type Io } from '@iomap/io';
+import { isRegular, mayAccess, O_RDONLY, R_OK } from '../index.js';
 import { peekClose, peekRead, peekWrite } from '../fd.js';
 import { peekWalk } from '../walk.js';
 import {
@@ -195,12 +195,16 @@ export function readFile(ctx: Context, target: Path | number, options?: unknown)
   return readFileIo(ctx, pathOrFd(target), flagsOf(flag), encodingOf(encoding));
 }
 
+/** Room for whole sectors, so that a device can read into it. */
+const wholeSectors = (size: number): Buffer => Buffer.allocUnsafe(roundUp(size, 512));
+
 function* readFileIo(
   ctx: Context,
   target: string | number,
   flags: number,
   encoding: BufferEncoding | 'buffer' | undefined,
 ): Io<string | Buffer> {
+  if (typeof target === 'string' && flags === O_RDONLY) return decoded(yield* ctx.vfs.readPath(target, wholeSectors), encoding);
   const bytes = yield* withFd(ctx, target, flags, 0o666, (fd) => ctx.vfs.readToEnd(fd, (size) => Buffer.allocUnsafe(size)));
   return decoded(bytes, encoding);
 }
