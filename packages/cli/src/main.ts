@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The `iomap` command. */
-import { main } from './program.js';
-import { processTerminal } from './terminal.js';
+import { loadCommand } from './bundle.js';
 
+const { main, processTerminal } = await loadCommand();
 process.exitCode = await main(process.argv.slice(2), processTerminal());

@@ -36,6 +36,8 @@ const driverInodes = (fs: FileSystem): InodeSource => ({
 
 export class ImageTree {
   private readonly inodes = new Map<number, Inode>();
+  /** -1: not asked yet. */
+  private capacityBytes = -1;
   private readonly source: InodeSource;
 
   constructor(
@@ -126,6 +128,15 @@ export class ImageTree {
     return entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 
+  /** Bytes that the filesystem can hold. */
+  private capacity(): number {
+    if (this.capacityBytes < 0) {
+      const { blocks, blockSize } = runSync(this.fs.statfs());
+      this.capacityBytes = blocks * blockSize;
+    }
+    return this.capacityBytes;
+  }
+
   /** A symlink's target, as bytes. */
   link(inode: Inode): Name {
     return Buffer.from(runSync(this.fs.readlink(inode))).toString('latin1');
@@ -149,9 +160,10 @@ export class ImageTree {
   /** Where a file has data, in rising order, cut to its size; all of it for a file without holes. Bytes. */
   data(inode: Inode): { readonly pos: number; readonly length: number }[] {
     const { size } = inode;
-    // As many blocks as the size needs: no holes (and no need to walk the map).
     if (size === 0) return [];
-    if (inode.blocks * 512 >= size) return [{ pos: 0, length: size }];
+    // As many blocks as the size needs: no holes (and no need to walk the map). A count that the device could not hold lies,
+    // and would have a few bytes of image fill the host's disk.
+    if (inode.blocks * 512 >= size && size <= this.capacity()) return [{ pos: 0, length: size }];
     const runs: { pos: number; length: number }[] = [];
     for (let pos = 0; pos < size; ) {
       let start: number;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanUp, e2fsck, good, have, iomap, scratch, sh } from './harness.js';
 
@@ -101,6 +101,47 @@ describe('editing', () => {
     await good(['cp', put('f', 'x'), `${image}:/f`]);
     expect(await iomap(['cp', `${image}:/f`, `${image}:/f`])).toMatchObject({ code: 1, err: expect.stringContaining('same file') as string });
     expect(await good(['cat', `${image}:/f`])).toBe('x');
+  });
+
+  it('does not overwrite a file with itself by another name', async () => {
+    await good(['cp', put('f', 'content'), `${image}:/f`]);
+    await good(['ln', `${image}:/f`, `${image}:/hard`]);
+    await good(['ln', '-s', 'f', `${image}:/soft`]);
+    for (const name of ['hard', 'soft']) {
+      expect(await iomap(['cp', `${image}:/f`, `${image}:/${name}`])).toMatchObject({ code: 1, err: expect.stringContaining('same file') as string });
+    }
+    await good(['mkdir', `${image}:/d`, `${image}:/e`]);
+    await good(['ln', `${image}:/f`, `${image}:/d/f`]);
+    await good(['ln', `${image}:/f`, `${image}:/e/f`]);
+    expect(await iomap(['cp', '-r', `${image}:/d/..`, `${image}:/e`])).toMatchObject({ code: 1 });
+    expect(await iomap(['cp', '-r', `${image}:/d`, `${image}:/e/..`])).toMatchObject({ code: 1 });
+    expect(await good(['cat', `${image}:/f`])).toBe('content');
+  });
+
+  it('replaces by ln -f, and never loses the one file there is', async () => {
+    await good(['cp', put('f', 'content'), `${image}:/f`]);
+    await good(['cp', put('g', 'other'), `${image}:/g`]);
+    expect(await iomap(['ln', '-f', `${image}:/f`, `${image}:/f`])).toMatchObject({ code: 1, err: expect.stringContaining('same file') as string });
+    expect(await iomap(['ln', '-f', `${image}:/nothing`, `${image}:/g`])).toMatchObject({ code: 1 });
+    expect(await iomap(['ln', '-s', '-f', 'x'.repeat(5000), `${image}:/g`])).toMatchObject({ code: 1 });
+    expect(await good(['cat', `${image}:/f`, `${image}:/g`])).toBe('contentother');
+    await good(['ln', '-f', `${image}:/f`, `${image}:/g`]);
+    await good(['ln', '-f', `${image}:/f`, `${image}:/g`]);
+    expect(await good(['cat', `${image}:/g`])).toBe('content');
+    await good(['ln', '-s', '-f', 'f', `${image}:/g`]);
+    expect(await good(['ls', `${image}:/`])).toBe('f\ng\nlost+found\n');
+  });
+
+  it("takes '..' in an image for the directory's content, never for a name on the host", async () => {
+    await good(['mkdir', '-p', `${image}:/d/sub`]);
+    await good(['cp', put('f', 'content'), `${image}:/d/f`]);
+    const out = join(dir, 'out', 'here');
+    mkdirSync(out, { recursive: true });
+    for (const flags of [['-r'], ['-r', '-p']]) {
+      await good(['cp', ...flags, `${image}:/d/sub/..`, out]);
+      expect(readFileSync(join(out, 'f'), 'utf8')).toBe('content');
+      expect(readdirSync(join(dir, 'out'))).toEqual(['here']);
+    }
   });
 
   it('reads the second partition of a disk', async () => {

@@ -19,6 +19,7 @@ import { imageSource } from '../source/image.js';
 import { totalsOf, type Source } from '../source/source.js';
 import { parseEither, type ImageTarget } from '../target.js';
 import { writeFully } from '../terminal.js';
+import { isPlainName } from '../tar/writer.js';
 import type { ImageTree } from '../tree.js';
 import { split, trimmed } from './edit.js';
 import { ontoHost } from './extract.js';
@@ -75,7 +76,8 @@ async function intoImage(context: Context, given: readonly Given[], dest: Inside
     if (!into && (given.length > 1 || dest.path.endsWith('/'))) {
       throw new CommandError(isThere(editor, dest.path) ? 'ENOTDIR' : 'ENOENT', 'no such directory', { image: dest.label, path: shown(dest.path) });
     }
-    const placeOf = (name: Name): Name => (into ? `${trimmed(dest.path) === '/' ? '' : trimmed(dest.path)}/${name}` : trimmed(dest.path));
+    const placeOf = (name: Name): Name =>
+      into && isPlainName(name) ? `${trimmed(dest.path) === '/' ? '' : trimmed(dest.path)}/${name}` : trimmed(dest.path);
     await each(context, given, async ({ text, inside }) => {
       if (inside === undefined) {
         const name = toName(basename(resolve(text)));
@@ -121,10 +123,26 @@ function insideOne(context: Context, editor: Editor, from: Inside, to: Name, wan
   if (source.root.type === 'directory' && (`${dest_}/`.startsWith(`${source_}/`) || trimmed(from.path) === '/')) {
     throw new CommandError('EINVAL', `a directory cannot be copied into itself, ${shown(to)}`);
   }
-  copyOne(context, editor, source, to, wanted);
+  copyOne(context, editor, source, to, wanted, inodesBelow(editor.tree, editor.tree.resolve(from.path, !wanted.recursive)));
 }
 
-function copyOne(context: Context, editor: Editor, source: Source, to: Name, wanted: Wanted): void {
+/** The numbers of `top` and of all below it: a target may be another name of one of them. */
+function inodesBelow(tree: ImageTree, top: Inode): Set<number> {
+  const numbers = new Set([top.ino]);
+  const stack = [top.ino];
+  for (let ino = stack.pop(); ino !== undefined; ino = stack.pop()) {
+    const inode = tree.inode(ino);
+    if (typeOf(inode.mode) !== 'directory') continue;
+    for (const entry of tree.list(inode)) {
+      if (numbers.has(entry.ino)) continue;
+      numbers.add(entry.ino);
+      stack.push(entry.ino);
+    }
+  }
+  return numbers;
+}
+
+function copyOne(context: Context, editor: Editor, source: Source, to: Name, wanted: Wanted, sources?: ReadonlySet<number>): void {
   for (const warning of source.warnings) context.warn(`${source.name}: ${warning}`);
   for (const failure of source.failures) context.problem(failure);
   if (source.root.type === 'directory' && !wanted.recursive) throw new CommandError('EISDIR', 'is a directory (-r copies it with all below)', { image: source.name });
@@ -134,6 +152,7 @@ function copyOne(context: Context, editor: Editor, source: Source, to: Name, wan
       preserve: wanted.preserve,
       problem: (error) => context.failed(error, { image: editor.label }),
       progress: (bytes) => bar.add(bytes),
+      ...(sources === undefined ? {} : { sources }),
     });
   } finally {
     bar.stop();
@@ -171,14 +190,14 @@ async function ontoTheHost(context: Context, given: readonly Given[], destText: 
       }
       const name = into ? split(inside.path).name : toName(basename(dest));
       const folder = into ? dest : dirname(dest);
-      if (name === '' || trimmed(inside.path) === '/') await wholeRoot(context, tree, { top, inside, dest, wanted });
+      if (!isPlainName(split(inside.path).name)) await wholeRoot(context, tree, { top, inside, dest, wanted });
       else if (wanted.preserve) await ontoHost(context, tree, { top, path: inside.path, label: inside.label, folder, name });
       else plainCopy(context, tree, { top, inside, dest: `${toName(folder)}/${name}` });
     });
   });
 }
 
-/** The root of an image has no name: its content goes into the target. */
+/** The root of an image has no name, and '..' is none: the directory's content goes into the target. */
 async function wholeRoot(context: Context, tree: ImageTree, job: { top: Inode; inside: Inside; dest: string; wanted: Wanted }): Promise<void> {
   const { top, inside, dest, wanted } = job;
   if (!wanted.preserve) {

@@ -19,8 +19,10 @@ export const run: Run = async (context, args, options) => {
   const size = sizeText_ === undefined ? undefined : parseSize(sizeText_);
   const isNew = target.partition === undefined && !existsSync(target.image);
   if (isNew && size === undefined) throw new UsageError(`${target.image} is not there yet: say --size`);
+  let isMade = false;
   try {
     const device = isNew ? await createFile(target.image, size ?? 0) : await openExisting(target, size, flag(options, 'force'));
+    isMade = isNew;
     try {
       const epoch = sourceDateEpoch(context.terminal.env);
       const env = epoch === undefined ? systemEnv() : fixedEnv({ start: epoch });
@@ -31,7 +33,7 @@ export const run: Run = async (context, args, options) => {
     }
   } catch (error) {
     // A file that we made and could not fill is not left.
-    if (isNew) rmSync(target.image, { force: true });
+    if (isMade) rmSync(target.image, { force: true });
     throw placed(error, { image: target.label });
   }
   return undefined;

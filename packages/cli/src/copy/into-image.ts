@@ -16,6 +16,8 @@ export interface IntoImageOptions {
   readonly preserve: boolean;
   readonly problem: (error: unknown) => void;
   readonly progress?: (bytes: number) => void;
+  /** Inodes of the image that the source is made of: they are not written to. */
+  readonly sources?: ReadonlySet<number>;
 }
 
 const SCRATCH_BYTES = 1024 * 1024;
@@ -108,6 +110,9 @@ class IntoImage {
   private file(from: SourceInode, path: Name): void {
     const { vfs } = this.editor;
     const there = this.there(path, true);
+    if (there !== undefined && this.options.sources?.has(there.ino) === true) {
+      throw new CommandError('EINVAL', 'source and target are the same file');
+    }
     this.checkRoom(from, there);
     const fd = runSync(vfs.open(path, O_WRONLY | O_CREAT | O_TRUNC, from.mode & 0o777));
     let failure: Error | undefined;
