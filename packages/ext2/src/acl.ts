@@ -101,6 +101,25 @@ export function modeOfAcl(entries: readonly AclEntry[]): { readonly bits: number
   return { bits: user * 64 + (mask ?? group) * 8 + other, isMinimal: entries.length === 3 };
 }
 
+/**
+ * What a new inode gets of its directory's default ACL, by the rules of Linux's `posix_acl_create`: no entry grants more than
+ * the mode asked for, and the mode then says what the ACL does.
+ * @throws FsError EINVAL when an entry that every ACL has is missing
+ */
+export function createAcl(
+  entries: readonly AclEntry[], asked: number,
+): { readonly entries: AclEntry[]; readonly mode: number; readonly isMinimal: boolean } {
+  const hasMask = entries.some(({ tag }) => tag === TAG_MASK);
+  const masked = entries.map((entry) => {
+    if (entry.tag === TAG_USER_OBJ) return { ...entry, perm: entry.perm & (asked >> 6) & 7 };
+    if (entry.tag === TAG_OTHER) return { ...entry, perm: entry.perm & asked & 7 };
+    if (entry.tag === (hasMask ? TAG_MASK : TAG_GROUP_OBJ)) return { ...entry, perm: entry.perm & (asked >> 3) & 7 };
+    return entry;
+  });
+  const { bits, isMinimal } = modeOfAcl(masked);
+  return { entries: masked, mode: (asked & ~0o777) | bits, isMinimal };
+}
+
 /** The ACL after a chmod: owner, other, and the mask (the group where there is none) take the new bits. */
 export function chmodAcl(entries: readonly AclEntry[], mode: number): AclEntry[] {
   const hasMask = entries.some(({ tag }) => tag === TAG_MASK);

@@ -30,7 +30,7 @@ import { destroyInode, keepIndexFlag, Names, newInode } from './namei.js';
 import { EXT2_MAGIC, LINK_MAX, ROOT_INO } from './ondisk.js';
 import { writeSuper } from './super-write.js';
 import { guarded, type Volume } from './volume.js';
-import { changeXattr, chmodXattr, getXattr, listXattr } from './xattr.js';
+import { changeXattr, chmodXattr, getXattr, inheritAcl, listXattr } from './xattr.js';
 
 /** Dirty inodes in core beyond which they are encoded into their tables. */
 const DIRTY_INODES_MAX = 16_384;
@@ -218,6 +218,14 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   *#tmpfile(dir: Ext2InodeInCore, init: NewInode): Io<Ext2InodeInCore> {
     const inode = yield* newInode(this.volume, dir, init);
     inode.nlink = 0;
+    if (init.asked !== undefined) {
+      try {
+        yield* inheritAcl(this.volume, dir, inode, { asked: init.asked, now: init.now });
+      } catch (error) {
+        yield* destroyInode(this.volume, inode, init.now);
+        throw error;
+      }
+    }
     return inode;
   }
 

@@ -26,7 +26,7 @@ import { LINK_MAX } from './ondisk.js';
 import { truncateBlocks } from './truncate.js';
 import type { MapRun } from './extent-cache.js';
 import type { Volume } from './volume.js';
-import { releaseXattrBlock } from './xattr.js';
+import { inheritAcl, releaseXattrBlock } from './xattr.js';
 
 /** Flags that a new inode takes from its directory; what only makes sense for directories is masked for others. */
 const FLAGS_INHERITED = 0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x200 | 0x400 | 0x4000 | 0x8000 | 0x1_0000;
@@ -135,6 +135,7 @@ export class Names {
     this.#checkParent(dir, isDirectory);
     const inode = yield* newInode(vol, dir, init);
     try {
+      if (init.asked !== undefined) yield* inheritAcl(vol, dir, inode, { asked: init.asked, now: init.now });
       if (isDirectory) {
         yield* this.#dirs.makeEmpty(inode, dir.ino);
         inode.nlink = 2;

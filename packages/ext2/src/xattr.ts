@@ -6,7 +6,7 @@
  */
 import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io, type Timespec } from '@iomap/io';
-import { chmodAcl, decodeDiskAcl, decodeWireAcl, encodeDiskAcl, encodeWireAcl, modeOfAcl } from './acl.js';
+import { chmodAcl, createAcl, decodeDiskAcl, decodeWireAcl, encodeDiskAcl, encodeWireAcl, modeOfAcl } from './acl.js';
 import { allocRun, freeRun } from './balloc.js';
 import { groupFirstBlock } from './geometry.js';
 import { groupOfIno } from './ialloc.js';
@@ -176,6 +176,31 @@ export function* chmodXattr(vol: Volume, inode: Ext2InodeInCore, now: Timespec):
   if (item === undefined) return;
   const value = encodeWireAcl(chmodAcl(decodeDiskAcl(item.value), inode.mode));
   yield* changeXattr(vol, inode, { name: ACL_ACCESS, value, mode: 'any', now });
+}
+
+/**
+ * Gives a new inode, that no entry leads to yet, what it inherits of its directory's default ACL: an access ACL, the mode
+ * bits that follow from it and, when it is a directory, the default ACL itself. No default ACL: nothing changes.
+ * @param asked its mode before the umask
+ * @throws FsError ENOSPC, EUCLEAN
+ */
+export function* inheritAcl(
+  vol: Volume, dir: Ext2InodeInCore, inode: Ext2InodeInCore, init: { readonly asked: number; readonly now: Timespec },
+): Io<void> {
+  if (dir.fileAcl === 0 && dir.ibody === undefined) return;
+  const key: StoredName = { index: INDEX_ACL_DEFAULT, name: '' };
+  const { ibody, block } = yield* readItems(vol, dir);
+  const item = ibody.find((one) => same(one, key)) ?? block.find((one) => same(one, key));
+  if (item === undefined) return;
+  const inherited = decodeDiskAcl(item.value);
+  // The type and what ownership made of the upper bits (set-group-id in such a directory) stay as they are.
+  const { entries, mode, isMinimal } = createAcl(inherited, init.asked);
+  inode.mode = (inode.mode & ~0o777) | (mode & 0o777);
+  const { now } = init;
+  if (inode.isDirectory) {
+    yield* changeXattr(vol, inode, { name: ACL_DEFAULT, value: encodeWireAcl(inherited), mode: 'any', now });
+  }
+  if (!isMinimal) yield* changeXattr(vol, inode, { name: ACL_ACCESS, value: encodeWireAcl(entries), mode: 'any', now });
 }
 
 /** Gives the inode a block with these attributes: shared when one with the same content is known, its own changed in place, or new. */

@@ -70,6 +70,11 @@ export interface NewInode {
   readonly gid: number;
   readonly rdev: number;
   readonly now: Timespec;
+  /**
+   * `mode` before the umask. Given: a default ACL of the directory is inherited as Linux does, and takes the umask's place.
+   * Absent: the inode gets `mode` and no ACL (who copies a tree says everything himself).
+   */
+  readonly asked?: number;
 }
 
 export interface StatFs {

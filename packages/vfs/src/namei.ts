@@ -51,13 +51,14 @@ function newInode(caller: Caller, dir: Inode, mode: number, rdev: number): NewIn
   return { ...owner, rdev, now: caller.core.now() };
 }
 
-/** With the directory locked: makes `name`, which must not exist. The umask has been applied. */
-export function* createLocked(caller: Caller, dir: Inode, name: Name, mode: number, rdev: number): Io<Inode> {
+/** With the directory locked: makes `name`, which must not exist. The umask, or a default ACL in its place, applies to `asked`. */
+export function* createLocked(caller: Caller, dir: Inode, name: Name, asked: number, rdev: number): Io<Inode> {
   const { core } = caller;
+  const mode = asked & ~caller.umask;
   core.checkWritable();
   checkCreate(caller.cred, dir);
   if (isDirectory(mode) && dir.nlink >= core.fs.traits.linkMax) throw new FsError('EMLINK');
-  const inode = yield* core.fs.create(dir, name, newInode(caller, dir, mode, rdev));
+  const inode = yield* core.fs.create(dir, name, { ...newInode(caller, dir, mode, rdev), asked });
   core.inodes.add(inode);
   if (isDirectory(mode)) {
     const state = stateOf(inode);
@@ -97,7 +98,7 @@ export function* createAt(caller: Caller, dir: Inode, name: Name, mode: number, 
   try {
     yield* checkAbsent(caller, dir, name);
     if (isDevice && !isRoot(caller.cred)) throw new FsError('EPERM');
-    const bits = mode & (type === S_IFDIR ? 0o1777 : 0o7777) & ~caller.umask;
+    const bits = mode & (type === S_IFDIR ? 0o1777 : 0o7777);
     inode = yield* createLocked(caller, dir, name, type | bits, isDevice ? rdev : 0);
   } finally {
     dir.lock.unlockWrite();

@@ -110,7 +110,7 @@ function* createAndOpen(
       core.inodes.put(inode);
       return undefined;
     }
-    inode = yield* createLocked(caller, dir, name, S_IFREG | (mode & 0o7777 & ~caller.umask), 0);
+    inode = yield* createLocked(caller, dir, name, S_IFREG | (mode & 0o7777), 0);
   } finally {
     dir.lock.unlockWrite();
   }

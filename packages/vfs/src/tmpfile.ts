@@ -19,7 +19,7 @@ export function* tmpfileAt(caller: Caller, dir: Inode, mode: number, mayLink: bo
   try {
     checkCreate(cred, dir);
     const owner = ownershipIn(cred, dir, S_IFREG | (mode & 0o7777 & ~caller.umask));
-    const inode = yield* core.fs.tmpfile(dir, { ...owner, rdev: 0, now: core.now() });
+    const inode = yield* core.fs.tmpfile(dir, { ...owner, rdev: 0, now: core.now(), asked: S_IFREG | (mode & 0o7777) });
     core.inodes.add(inode);
     if (mayLink) core.tmpfiles.add(inode);
     return inode;
