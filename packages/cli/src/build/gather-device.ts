@@ -17,8 +17,11 @@ export interface GatherDevice extends BlockDevice {
   settle(): IoResult;
 }
 
-/** @param base a synchronous device */
-export function gatherDevice(base: BlockDevice): GatherDevice {
+/**
+ * @param base a synchronous device
+ * @param written called with the bytes of each write that went down
+ */
+export function gatherDevice(base: BlockDevice, written?: (bytes: number) => void): GatherDevice {
   const run = Buffer.allocUnsafeSlow(RUN_BYTES);
   let start = 0;
   let used = 0;
@@ -26,6 +29,7 @@ export function gatherDevice(base: BlockDevice): GatherDevice {
   const send = (bio: Bio): IoResult => {
     const result = base.submit(bio);
     if (result instanceof Promise) throw new TypeError('gatherDevice needs a synchronous device');
+    if (bio.op === 'write') written?.(bio.lengthBytes);
     return result;
   };
   const push = (): IoResult => {

@@ -10,6 +10,7 @@ import type { BlockDevice } from '@iomap/block-device';
 import { isCode, runSync, type Env, type Timespec } from '@iomap/io';
 import { gatherDevice } from '../build/gather-device.js';
 import { buildAtOnce } from '../build/bulk.js';
+import { earlySync } from '../build/early-sync.js';
 import { identityOf, sourceDateEpoch } from '../build/identity.js';
 import type { PopulateOptions } from '../build/populate.js';
 import { pendingFile, type Pending } from '../build/temporary.js';
@@ -116,11 +117,11 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   const plan = driver.plan({ root: source.root, blockSize: format.blockSize, inodeSize: format.inodeSize, generosity: attempt.generosity });
   const { openFileDevice } = await import('@iomap/block-device/node');
   const sizeBytes = job.fixedSize ?? plan.sizeBytes;
-  const device = gatherDevice(
-    pending.inPlace
-      ? openFileDevice(pending.path, job.fixedSize === undefined ? {} : { sizeBytes })
-      : openFileDevice(pending.path, { create: true, truncate: true, sizeBytes }),
-  );
+  const file = pending.inPlace
+    ? openFileDevice(pending.path, job.fixedSize === undefined ? {} : { sizeBytes })
+    : openFileDevice(pending.path, { create: true, truncate: true, sizeBytes });
+  const early = earlySync(pending.path);
+  const device = gatherDevice(file, (bytes) => early.note(bytes));
   const bar = context.progress('building', attempt.bytes);
   try {
     const auto = job.fixedSize === undefined;
@@ -148,6 +149,7 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   } finally {
     bar.stop();
     device.close();
+    await early.finish();
   }
   pending.commit();
   return device.sizeBytes;

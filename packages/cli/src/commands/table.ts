@@ -92,4 +92,12 @@ export const COMMANDS: readonly CommandSpec[] = [
     usageExit: 16,
   },
   { name: 'map', args: '<target>', summary: "a file's extents, as a table and a picture", options: [JSON_OPTION], load: () => import('./map.js') },
+  {
+    name: 'mount',
+    args: '<image> <folder>',
+    summary: 'serve an image as a folder (FUSE)',
+    options: [['-o, --options <list>', 'ro, allow_other, uid=, gid=, sync, noatime, …'], ['--foreground', 'stay until it is unmounted']],
+    load: () => import('./mount.js'),
+  },
+  { name: 'umount', args: '<folder>', summary: 'unmount; all is on the image then', options: [['-l, --lazy', 'also while it is in use']], load: () => import('./umount.js') },
 ];
