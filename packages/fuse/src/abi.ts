@@ -310,10 +310,3 @@ export const FuseDirentplus = layout('fuse_direntplus', 152, 'le', {
   entry_out: [0, 'bytes', 128],
   dirent: [128, 'bytes', 24],
 });
-export const FuseNotifyRetrieveOut = layout('fuse_notify_retrieve_out', 32, 'le', {
-  notify_unique: [0, 'u64'],
-  nodeid: [8, 'u64'],
-  offset: [16, 'u64'],
-  size: [24, 'u32'],
-  padding: [28, 'u32'],
-});

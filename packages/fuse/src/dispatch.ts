@@ -77,7 +77,8 @@ export function* handle(session: Session, channel: Channel): Io<number> {
   if (handler === undefined) return NO_ANSWER_EXPECTED.has(channel.opcode) ? NO_REPLY : channel.finish(0, ENOSYS);
   try {
     const payload = yield* handler(session, channel);
-    return payload === NO_REPLY ? NO_REPLY : channel.finish(payload, 0);
+    if (payload >= 0) return channel.finish(payload, 0);
+    return payload === NO_REPLY ? NO_REPLY : channel.finish(0, payload);
   } catch (error) {
     if (!(error instanceof FsError)) session.complain(`internal error in operation ${channel.opcode}`, error);
     if (NO_ANSWER_EXPECTED.has(channel.opcode)) {

@@ -5,6 +5,13 @@ import { readFileSync } from 'node:fs';
 /** The type of every mount served here: FUSE, subtype iomap. */
 export const FS_TYPE = 'fuse.iomap';
 
+/** How server processes call themselves (`process.title`): this, the mount's `major:minor`, its folder. */
+export const SERVER_TITLE = 'iomap-fuse';
+
+/** `major:minor` of a `st_dev`, as mountinfo and sysfs write it. */
+export const deviceName = (dev: number): string =>
+  `${Math.floor(dev / 256) % 4096}:${(dev % 256) + Math.floor(dev / 2 ** 20) * 256}`;
+
 export interface MountEntry {
   /** `major:minor` of the filesystem. */
   readonly device: string;

@@ -104,7 +104,6 @@ export const FUSE_FSYNC_FDATASYNC = 0x1;
 export const FUSE_SETXATTR_ACL_KILL_SGID = 0x1;
 export const FOPEN_KEEP_CACHE = 0x2;
 export const FOPEN_CACHE_DIR = 0x8;
-export const FUSE_NOTIFY_RETRIEVE = 5;
 
 /** Seconds that the kernel may believe what it was told: for good, since all changes go through it. */
 export const VALID_FOREVER_SEC = 0x3fff_ffff;
@@ -113,6 +112,8 @@ export const VALID_FOREVER_SEC = 0x3fff_ffff;
 export const FS_IOC_GETFLAGS = 0x8008_6601;
 export const FS_IOC_SETFLAGS = 0x4008_6602;
 export const FS_IOC_GETVERSION = 0x8008_7601;
+export const FS_IOC_FSGETXATTR = 0x801c_581f;
+export const FS_IOC_FSSETXATTR = 0x401c_5820;
 /** Inode flags that FS_IOC_GETFLAGS shows, and that FS_IOC_SETFLAGS may change. */
 export const FLAGS_VISIBLE = 0x0003_dfff;
 export const FLAGS_MODIFIABLE = 0x0003_80ff;

@@ -9,7 +9,12 @@ import { Channel, REPLY_AT, REQUEST_AT } from './channel.js';
 import { handle } from './dispatch.js';
 import { NO_REPLY, type Session } from './session.js';
 
-/** Bits of `control[0]`, set by the supervisor, taken by the loop. */
+/** Places in the words that supervisor and loop share: wishes, 1 = mounted (-1 = not to be), 1 = something is dirty. */
+export const CONTROL_WISHES = 0;
+export const CONTROL_MOUNTED = 1;
+export const CONTROL_DIRTY = 2;
+
+/** Wishes: set by the supervisor, taken by the loop. */
 export const CONTROL_WRITEBACK = 1;
 export const CONTROL_STOP = 2;
 
@@ -57,7 +62,7 @@ export function writeBack(session: Session): void {
 
 /**
  * Serves until the connection is gone or the supervisor says stop.
- * @param control shared with the supervisor: `control[0]` is its wishes
+ * @param control shared with the supervisor
  * @param served called once, after INIT has been answered
  */
 export function serveSync(fd: number, session: Session, control: Int32Array, served: () => void): void {
@@ -74,9 +79,10 @@ export function serveSync(fd: number, session: Session, control: Int32Array, ser
         served();
       }
     }
-    const asked = Atomics.load(control, 0);
+    control[CONTROL_DIRTY] = session.dirty ? 1 : 0;
+    const asked = Atomics.load(control, CONTROL_WISHES);
     if (asked === 0) continue;
-    Atomics.and(control, 0, ~CONTROL_WRITEBACK);
+    Atomics.and(control, CONTROL_WISHES, ~CONTROL_WRITEBACK);
     if ((asked & CONTROL_STOP) !== 0) return;
     if ((asked & CONTROL_WRITEBACK) !== 0) writeBack(session);
   }

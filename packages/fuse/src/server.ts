@@ -5,17 +5,15 @@
  * - Every five seconds, when something was changed, the loop is woken to write it back.
  * - It ends when the image is unmounted, with code 0 if all is on the image.
  *
- * The event loop lives in this thread; the other one blocks in read(2). To wake it, a FUSE_NOTIFY_RETRIEVE is written to
- * the device, to which the kernel answers with a request.
+ * The event loop lives in this thread; the other one blocks in read(2). To wake it, this one asks for the mount's own
+ * statfs(2), which is never answered from a cache.
  */
-import { closeSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, stat, statfs, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { FsError } from '@iomap/io';
-import { FuseNotifyRetrieveOut, FuseOutHeader } from './abi.js';
-import { FS_TYPE, run } from './mountpoint.js';
+import { deviceName, FS_TYPE, run, SERVER_TITLE } from './mountpoint.js';
 import { kernelOptions, type ServeOptions } from './options.js';
-import { FUSE_NOTIFY_RETRIEVE, FUSE_ROOT_ID } from './protocol.js';
-import { CONTROL_STOP, CONTROL_WRITEBACK } from './serve-sync.js';
+import { CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './serve-sync.js';
 import type { WorkerMessage, WorkerTask } from './worker.js';
 
 /** As Linux: `dirty_writeback_centisecs`. */
@@ -33,20 +31,6 @@ export interface ServerTask {
 export type ServerReport =
   | { readonly ok: true; readonly minor: number }
   | { readonly ok: false; readonly code: string; readonly text: string };
-
-/** Wakes the loop: the kernel answers this notification with a request (NOTIFY_REPLY). */
-function wake(fd: number): void {
-  const bytes = new Uint8Array(FuseOutHeader.size + FuseNotifyRetrieveOut.size);
-  const header = FuseOutHeader.at(bytes);
-  header.len = bytes.length;
-  header.error = FUSE_NOTIFY_RETRIEVE;
-  FuseNotifyRetrieveOut.at(bytes, FuseOutHeader.size).nodeid = FUSE_ROOT_ID;
-  try {
-    writeSync(fd, bytes);
-  } catch {
-    // The connection is gone: the loop has seen that.
-  }
-}
 
 function openFuse(): number {
   try {
@@ -71,6 +55,26 @@ function mountError(text: string): FsError {
   return new FsError('EINVAL', { why: text === '' ? 'mount(8) failed' : text });
 }
 
+const BDI_LIMITS = [
+  ['read_ahead_kb', '1024'],
+  ['max_ratio', '50'],
+  ['strict_limit', '0'],
+] as const;
+
+/** Writes a file of sysfs; not root, no sysfs or an older kernel: nothing happens. */
+function writeFile(path: string, value: string): void {
+  try {
+    const fd = openSync(path, 'w');
+    try {
+      writeSync(fd, value);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // As said.
+  }
+}
+
 class Supervisor {
   readonly #task: ServerTask;
   readonly #fd: number;
@@ -79,13 +83,14 @@ class Supervisor {
   readonly #report: (report: ServerReport) => void;
   #isMounted = false;
   #isStopping = false;
+  #isForced = false;
   #exitCode = 1;
 
   constructor(task: ServerTask, entry: URL, report: (report: ServerReport) => void) {
     this.#task = task;
     this.#report = report;
     this.#fd = openFuse();
-    this.#control = new Int32Array(new SharedArrayBuffer(8));
+    this.#control = new Int32Array(new SharedArrayBuffer(12));
     const workerData: WorkerTask = { image: task.image, options: task.options, fd: this.#fd, control: this.#control };
     this.#worker = new Worker(entry, { workerData, resourceLimits: { maxYoungGenerationSizeMb: 16 } });
   }
@@ -94,7 +99,7 @@ class Supervisor {
   run(): Promise<number> {
     return new Promise((resolve) => {
       const timer = setInterval(() => {
-        this.#ask(CONTROL_WRITEBACK);
+        if (Atomics.load(this.#control, CONTROL_DIRTY) !== 0) this.#ask(CONTROL_WRITEBACK);
       }, WRITEBACK_MS);
       const stop = (): void => {
         void this.#stop();
@@ -109,7 +114,7 @@ class Supervisor {
       this.#worker.once('exit', () => {
         clearInterval(timer);
         closeSync(this.#fd);
-        resolve(this.#exitCode);
+        void this.#detach().then(() => resolve(this.#exitCode));
       });
     });
   }
@@ -120,8 +125,9 @@ class Supervisor {
         void this.#mount();
         break;
       case 'served':
-        this.#tune();
-        this.#report({ ok: true, minor: message.minor });
+        this.#tune(() => {
+          this.#report({ ok: true, minor: message.minor });
+        });
         break;
       case 'complaint':
         process.stderr.write(`iomap: ${this.#task.image}: ${message.text}\n`);
@@ -149,54 +155,50 @@ class Supervisor {
     this.#isMounted = code === 0;
     if (!this.#isMounted) {
       const error = mountError(text);
-      this.#fail(error.code, error.message);
+      this.#fail(error.code, error.why ?? error.message);
     }
-    Atomics.store(this.#control, 1, this.#isMounted ? 1 : -1);
-    Atomics.notify(this.#control, 1);
+    Atomics.store(this.#control, CONTROL_MOUNTED, this.#isMounted ? 1 : -1);
+    Atomics.notify(this.#control, CONTROL_MOUNTED);
   }
 
   /**
    * The kernel reads ahead 128 KiB and lets a FUSE mount have 1 % of the dirty memory; root may ask for more. Best effort.
    */
-  #tune(): void {
-    try {
-      const { dev } = statSync(this.#task.dir);
-      const name = `${Math.floor(dev / 256) % 4096}:${(dev % 256) + Math.floor(dev / 2 ** 20) * 256}`;
-      process.title = `iomap-fuse ${name} ${this.#task.dir}`;
-      for (const [file, value] of [['read_ahead_kb', '1024'], ['max_ratio', '50'], ['strict_limit', '0']] as const) {
-        try {
-          const fd = openSync(`/sys/class/bdi/${name}/${file}`, 'w');
-          try {
-            writeSync(fd, value);
-          } finally {
-            closeSync(fd);
-          }
-        } catch {
-          // Not root, no sysfs, or an older kernel.
-        }
+  #tune(done: () => void): void {
+    stat(this.#task.dir, (error, stats) => {
+      if (error === null) {
+        const name = deviceName(stats.dev);
+        process.title = `${SERVER_TITLE} ${name} ${this.#task.dir}`;
+        for (const [file, value] of BDI_LIMITS) writeFile(`/sys/class/bdi/${name}/${file}`, value);
       }
-    } catch {
-      // Unmounted already.
-    }
+      done();
+    });
   }
 
   #ask(bits: number): void {
     if (!this.#isMounted) return;
-    Atomics.or(this.#control, 0, bits);
-    wake(this.#fd);
+    Atomics.or(this.#control, CONTROL_WISHES, bits);
+    statfs(this.#task.dir, () => {
+      // What it says does not matter: the loop was awake.
+    });
   }
 
-  /** Unmounts; the loop ends when the kernel closes the connection, or when it is told to. */
+  /** Unmounts: the loop ends when the kernel closes the connection; or, while somebody uses the mount, when it is told to. */
   async #stop(): Promise<void> {
     if (this.#isStopping || !this.#isMounted) return;
     this.#isStopping = true;
     const { dir } = this.#task;
     const gentle = await run('umount', ['-i', dir]);
     if (gentle.code === 0) return;
-    // In use: what its users wrote goes to the image, then they lose it.
+    // What its users wrote goes to the image; then they lose it.
     await run('sync', ['-f', dir]);
-    await run('umount', ['-i', '-l', dir]);
+    this.#isForced = true;
     this.#ask(CONTROL_STOP);
+  }
+
+  /** After a stop that was forced: the mount, which nobody serves any more, leaves the tree. */
+  async #detach(): Promise<void> {
+    if (this.#isForced) await run('umount', ['-i', '-l', this.#task.dir]);
   }
 }
 
@@ -211,7 +213,8 @@ export async function serve(task: ServerTask, entry: URL, report: (report: Serve
     return await new Supervisor(task, entry, report).run();
   } catch (error) {
     const code = error instanceof FsError ? error.code : 'EIO';
-    report({ ok: false, code, text: error instanceof Error ? error.message : String(error) });
+    const text = error instanceof FsError ? (error.why ?? error.message) : String(error);
+    report({ ok: false, code, text });
     return 1;
   }
 }

@@ -20,8 +20,8 @@ import { LookupTable } from './lookup-table.js';
 import { FUSE_ROOT_ID, VALID_FOREVER_SEC } from './protocol.js';
 import type { ServeOptions } from './options.js';
 
-/** What a handler answers when the kernel wants no reply. */
-export const NO_REPLY = -1;
+/** What a handler answers when the kernel wants no reply. Below all errnos. */
+export const NO_REPLY = -65_536;
 
 export class Session {
   readonly vfs: Vfs;

@@ -51,7 +51,7 @@ function changeOf(channel: Channel, valid: number): Parameters<Session['vfs']['s
   };
 }
 
-const CAPABILITY = 'security.capability';
+export const CAPABILITY = 'security.capability';
 
 /**
  * A write, truncation or change of owner takes setuid, setgid (where the group may execute) and file capabilities away

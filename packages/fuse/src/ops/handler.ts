@@ -7,7 +7,7 @@ import type { Session } from '../session.js';
 
 /**
  * Serves a request: the answer's payload is written at `channel.out`.
- * @returns its bytes; `NO_REPLY` when the kernel wants none
+ * @returns its bytes; `NO_REPLY` when the kernel wants none; a negative errno for a failure that is usual (no exception)
  * @throws FsError what the kernel is told in its place
  */
 export type Handler = (session: Session, channel: Channel) => Io<number>;

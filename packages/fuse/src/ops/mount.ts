@@ -1,9 +1,19 @@
 /** What concerns the mount: INIT, STATFS, DESTROY, INTERRUPT; and ioctl(2) for inode flags. */
-import { FsError } from '@iomap/io';
+import { FsError, type Io } from '@iomap/io';
+import type { Inode } from '@iomap/vfs';
 import { FuseIoctlIn, FuseIoctlOut, FuseStatfsOut } from '../abi.js';
+import type { Channel } from '../channel.js';
 import { negotiate, putInit } from '../init.js';
-import { FLAGS_MODIFIABLE, FLAGS_VISIBLE, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_SETFLAGS } from '../protocol.js';
-import { NO_REPLY } from '../session.js';
+import {
+  FLAGS_MODIFIABLE,
+  FLAGS_VISIBLE,
+  FS_IOC_FSGETXATTR,
+  FS_IOC_FSSETXATTR,
+  FS_IOC_GETFLAGS,
+  FS_IOC_GETVERSION,
+  FS_IOC_SETFLAGS,
+} from '../protocol.js';
+import { NO_REPLY, type Session } from '../session.js';
 import { putCount } from '../wire.js';
 import { changed, need, type Handler } from './handler.js';
 
@@ -47,26 +57,65 @@ export const interrupt: Handler = function* () {
 };
 
 const FLAGS_BYTES = 4;
+/** `struct fsxattr`: flags, extent size hint, extents, project, copy-on-write hint, padding. Only flags have a meaning here. */
+const FSXATTR_BYTES = 28;
+/** Bits of `fsx_xflags` and of FS_IOC_GETFLAGS that mean the same. */
+const XFLAGS = [
+  [0x08, 0x10], // immutable
+  [0x10, 0x20], // append
+  [0x20, 0x08], // sync
+  [0x40, 0x80], // noatime
+  [0x80, 0x40], // nodump
+] as const;
 
+const xflagsOf = (flags: number): number => XFLAGS.reduce((sum, [x, fs]) => sum | ((flags & fs) === 0 ? 0 : x), 0);
+
+function flagsOf(xflags: number, before: number): number {
+  let flags = before;
+  for (const [x, fs] of XFLAGS) flags = (xflags & x) === 0 ? flags & ~fs : flags | fs;
+  return flags;
+}
+
+function* setFlags(session: Session, channel: Channel, inode: Inode, flags: number): Io<void> {
+  const kept = (inode.flags & ~FLAGS_MODIFIABLE) | (flags & FLAGS_MODIFIABLE);
+  yield* session.caller(channel).setattrAt(inode, { flags: kept >>> 0 });
+  yield* changed(session);
+}
+
+/** lsattr(1), chattr(1): inode flags, in the old form and in the one that the kernel asks for first; generations. */
 export const ioctl: Handler = function* (session, channel) {
   need(channel, FuseIoctlIn);
-  const cmd = channel.u32(FuseIoctlIn.offsets.cmd);
-  if (cmd !== FS_IOC_GETFLAGS && cmd !== FS_IOC_SETFLAGS && cmd !== FS_IOC_GETVERSION) throw new FsError('ENOTTY');
+  const { offsets, size } = FuseIoctlIn;
+  const given = channel.u32(offsets.in_size);
+  const room = channel.u32(offsets.out_size);
   const inode = yield* session.hold(channel.nodeid);
   try {
-    const length = channel.clear(FuseIoctlOut.size);
-    if (cmd === FS_IOC_SETFLAGS) {
-      if (!channel.has(FuseIoctlIn.size + FLAGS_BYTES)) throw new FsError('EINVAL');
-      const asked = channel.u32(FuseIoctlIn.size);
-      const flags = (inode.flags & ~FLAGS_MODIFIABLE) | (asked & FLAGS_MODIFIABLE);
-      yield* session.caller(channel).setattrAt(inode, { flags: flags >>> 0 });
-      yield* changed(session);
-      return length;
+    const length = channel.clear(FuseIoctlOut.size + FSXATTR_BYTES) - FSXATTR_BYTES;
+    const answer = (value: number, bytes: number): number => {
+      if (room < bytes) throw new FsError('EINVAL');
+      channel.replyView.setUint32(channel.out + length, value >>> 0, true);
+      return length + bytes;
+    };
+    const wants = (bytes: number): number => {
+      if (given < bytes || !channel.has(size + bytes)) throw new FsError('EINVAL');
+      return channel.u32(size);
+    };
+    switch (channel.u32(offsets.cmd)) {
+      case FS_IOC_GETFLAGS:
+        return answer(inode.flags & FLAGS_VISIBLE, FLAGS_BYTES);
+      case FS_IOC_GETVERSION:
+        return answer(inode.generation, FLAGS_BYTES);
+      case FS_IOC_FSGETXATTR:
+        return answer(xflagsOf(inode.flags), FSXATTR_BYTES);
+      case FS_IOC_SETFLAGS:
+        yield* setFlags(session, channel, inode, wants(FLAGS_BYTES));
+        return length;
+      case FS_IOC_FSSETXATTR:
+        yield* setFlags(session, channel, inode, flagsOf(wants(FSXATTR_BYTES), inode.flags));
+        return length;
+      default:
+        throw new FsError('ENOTTY');
     }
-    if (channel.u32(FuseIoctlIn.offsets.out_size) < FLAGS_BYTES) throw new FsError('EINVAL');
-    const value = cmd === FS_IOC_GETVERSION ? inode.generation : inode.flags & FLAGS_VISIBLE;
-    channel.replyView.setUint32(channel.out + length, value >>> 0, true);
-    return length + FLAGS_BYTES;
   } finally {
     session.put(inode);
   }

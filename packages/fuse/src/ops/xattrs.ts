@@ -1,12 +1,17 @@
 /** GETXATTR, SETXATTR, LISTXATTR, REMOVEXATTR. */
-import { FsError, type Io } from '@iomap/io';
+import { errnoOf, FsError, type Io } from '@iomap/io';
 import { bytesOfLatin1, S_ISGID } from '@iomap/vfs';
 import { FuseGetxattrIn, FuseGetxattrOut, FuseSetxattrIn } from '../abi.js';
-import { ACL_ACCESS } from '../acl.js';
+import { ACL_ACCESS, ACL_DEFAULT } from '../acl.js';
 import type { Channel } from '../channel.js';
 import { FUSE_SETXATTR_ACL_KILL_SGID, INIT } from '../protocol.js';
 import { putCount } from '../wire.js';
+import { CAPABILITY } from './attrs.js';
 import { changed, need, type Handler } from './handler.js';
+
+const ENODATA = -errnoOf('ENODATA');
+
+const isUsual = (name: string): boolean => name === CAPABILITY || name === ACL_ACCESS || name === ACL_DEFAULT;
 
 /** `size` 0 asks how long the answer would be. @throws FsError ERANGE when it does not fit */
 function answer(channel: Channel, value: Uint8Array, size: number): number {
@@ -23,7 +28,11 @@ export const getxattr: Handler = function* (session, channel) {
   need(channel, FuseGetxattrIn);
   const inode = yield* session.hold(channel.nodeid);
   try {
-    const value = yield* session.caller(channel).getxattrAt(inode, channel.name(FuseGetxattrIn.size));
+    const name = channel.name(FuseGetxattrIn.size);
+    const vfs = session.caller(channel);
+    // The kernel asks for capabilities and ACLs of every file, and few have any: that is not worth an exception.
+    if (isUsual(name) && !(yield* vfs.listxattrAt(inode)).includes(name)) return ENODATA;
+    const value = yield* vfs.getxattrAt(inode, name);
     return answer(channel, value, channel.u32(0));
   } finally {
     session.put(inode);
