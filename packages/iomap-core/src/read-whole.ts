@@ -7,10 +7,10 @@
  *
  * Coherent for the reasons given in bypass.ts; it gives up as soon as the file has a folio.
  */
-import { roundUp, type Io } from '@iomap/io';
+import { FsError, roundUp, type Io } from '@iomap/io';
 import { bypassRead } from './bypass.js';
-import { newIomap, type IomapInode, type IomapOps } from './iomap.js';
-import { checkIomap } from './iter.js';
+import type { IomapInode, IomapOps } from './iomap.js';
+import { IomapIter } from './iter.js';
 
 /** May `bufferedRead` of `bytes` at 0 take `readWhole`? The buffer has room for the last sector as a whole. */
 export function isWholeRead(inode: IomapInode, pos: number, bytes: Uint8Array): boolean {
@@ -26,34 +26,49 @@ export function isWholeRead(inode: IomapInode, pos: number, bytes: Uint8Array): 
 }
 
 /**
- * Reads the file into `bytes`; what follows its end in the last sector is overwritten too.
- * @returns `inode.size`; -1 when it must be read the other way (a hole, inline data, a device that takes time)
+ * Reads the file into `bytes`; what the caller has behind its end stays as it was.
+ * @returns `inode.size`; -1 when it must be read the other way (a hole, inline data, a device that takes time, a failure)
  * Waits on: data reads, the metadata reads of `begin`.
- * @throws FsError EIO, EUCLEAN
  */
 export function* readWhole<I extends IomapInode>(inode: I, ops: IomapOps<I>, bytes: Uint8Array): Io<number> {
   const { mapping, size } = inode;
+  const { cache } = mapping;
   mapping.wasRead = true;
-  if (ops.end !== undefined && ops.peek === undefined) return -1;
-  const iomap = newIomap();
-  const src = newIomap();
-  for (let pos = 0; pos < size; ) {
-    if (ops.peek?.(inode, pos, size - pos, 0, iomap, src) !== true) {
-      // Only a filesystem whose mappings need no `end` is sampled here.
-      if (ops.end !== undefined) return -1;
-      yield* ops.begin(inode, pos, size - pos, 0, iomap, src);
-      mapping.cache.counters.begins++;
-    } else {
-      mapping.cache.counters.beginPeeks++;
+  const iter = new IomapIter(inode, ops, 0, size, 0);
+  try {
+    while (iter.pos < size) {
+      if (!iter.peek()) yield* iter.begin();
+      let isWhole = false;
+      let failure: { error: unknown } | undefined;
+      try {
+        isWhole = yield* readPart(iter, bytes);
+      } catch (error) {
+        failure = { error };
+      }
+      yield* iter.finish(failure);
+      if (!isWhole) return -1;
     }
-    checkIomap(iomap, inode, pos);
-    const { device } = iomap;
-    if (iomap.type !== 'mapped' || device?.synchronous !== true || mapping.folioCount > 0) return -1;
-    const end = Math.min(iomap.offset + iomap.length, roundUp(size, device.sectorSize));
-    if (end > bytes.length) return -1;
-    yield* bypassRead(inode, iomap, pos, pos === 0 && end === bytes.length ? bytes : bytes.subarray(pos, end));
-    pos = end;
+  } catch (error) {
+    // The other way reads what comes before the failure, and tells it where it is met.
+    if (!(error instanceof FsError)) throw error;
+    return -1;
   }
-  mapping.cache.counters.readBytes += size;
+  cache.counters.readBytes += size;
+  cache.trace?.({ type: 'read', ino: inode.ino, pos: 0, len: bytes.length, done: size });
   return size;
+}
+
+/** Reads what the current mapping has, the last sector whole; false = it cannot be read so. */
+function* readPart<I extends IomapInode>(iter: IomapIter<I>, bytes: Uint8Array): Io<boolean> {
+  const { inode, iomap, pos } = iter;
+  const { size, mapping } = inode;
+  const { device } = iomap;
+  if (iomap.type !== 'mapped' || device?.synchronous !== true || mapping.folioCount > 0) return false;
+  const end = Math.min(iomap.offset + iomap.length, roundUp(size, device.sectorSize));
+  if (end > bytes.length) return false;
+  const behind = end > size ? bytes.slice(size, end) : undefined;
+  yield* bypassRead(inode, iomap, pos, pos === 0 && end === bytes.length ? bytes : bytes.subarray(pos, end));
+  if (behind !== undefined) bytes.set(behind, size);
+  iter.done = Math.min(end, size) - pos;
+  return true;
 }
