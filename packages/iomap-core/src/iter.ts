@@ -65,12 +65,27 @@ export class IomapIter<I extends IomapInode> {
     return true;
   }
 
-  /** Samples the mapping at `pos`. Waits on: what the filesystem reads to map it. */
+  /** Samples the mapping at `pos`. Waits on: what the filesystem reads to map it. @throws FsError `begin`'s, EUCLEAN (I2) */
   *begin(): Io<void> {
+    const { ops } = this;
     this.#reset();
-    yield* this.ops.begin(this.inode, this.pos, this.limit - this.pos, this.flags, this.iomap, this.src);
-    this.inode.mapping.cache.counters.begins++;
-    this.#sampled(false);
+    yield* ops.begin(this.inode, this.pos, this.limit - this.pos, this.flags, this.iomap, this.src);
+    const { counters } = this.inode.mapping.cache;
+    counters.begins++;
+    try {
+      this.#sampled(false);
+    } catch (error) {
+      if (ops.end !== undefined) {
+        counters.ends++;
+        // I1, also for a mapping that cannot be used. I3: its own error is the one to tell.
+        try {
+          yield* ops.end(this.inode, this.pos, this.limit - this.pos, 0, this.flags, this.iomap);
+        } catch (second) {
+          if (!(second instanceof FsError)) throw second;
+        }
+      }
+      throw error;
+    }
   }
 
   /** True while the sampled mapping holds; ask under the folio lock. */
