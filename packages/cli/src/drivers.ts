@@ -73,7 +73,7 @@ export interface Driver {
   facts(device: BlockDevice): Io<readonly ImageFact[]>;
   plan(request: PlanRequest): ImagePlan;
   /** Makes a filesystem that holds a tree, in one go. A driver without it is mounted and filled. */
-  bulkBuild?(device: BlockDevice, request: FormatRequest, tree: BulkTree): Io<unknown>;
+  readonly bulkBuild?: (device: BlockDevice, request: FormatRequest, tree: BulkTree) => Io<unknown>;
 }
 
 /** What `bulkBuild` puts into an image. */

@@ -31,7 +31,7 @@ export class InodeTables {
     this.#plan = plan;
     this.#geometry = plan.geometry;
     this.#bytes = new Uint8Array(plan.geometry.inodeTableBlocks * plan.geometry.blockSize);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
     this.#bytes.set(options.first);
     this.#filled = options.first.length;
     this.#fresh = options.fresh;
