@@ -2,6 +2,7 @@
 import { memoryDeviceFrom } from '@iomap/block-device';
 import { describeWithOracle, oracle, removeScratch, scratchDir } from '@iomap/conformance';
 import { fixedEnv, FsError, runSync } from '@iomap/io';
+import { createVfs, O_CREAT, O_RDWR } from '@iomap/vfs';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -9,6 +10,7 @@ import { check, type CheckReport } from './check.js';
 import { gdtBlock } from './geometry.js';
 import { decodeSuper } from './super.js';
 import { mkfs } from './mkfs.js';
+import { mount } from './mount.js';
 import { Ext2DirEntry, Ext2GroupDesc, Ext2Inode, Ext2Super, Ext2XattrHeader } from './ondisk.js';
 
 const KIB = 1024;
@@ -172,6 +174,19 @@ describeWithOracle(['mke2fs', 'e2fsck', 'debugfs'], 'check and e2fsck', () => {
     ['index', (i) => (i.block(i.inode(inos.many).i_block.get(0))[0x1c] = 9)],
     ['index', (i) => (i.block(i.inode(inos.many).i_block.get(0))[0x1e] = 3)],
     ['index', (i) => (i.block(i.inode(inos.many).i_block.get(0))[0x22] = 1)],
+    ['feature-unknown', (i) => (i.super.s_feature_compat += 0x400_0000)],
+    ['feature-unknown', (i) => (i.super.s_feature_ro_compat += 0x2_0000)],
+    ['orphan-dtime', (i) => (i.inode(7).i_dtime = 5)],
+    ['size-too-large', (i) => (i.inode(10).i_size_high = 16)],
+    [
+      'special-size',
+      (i) => {
+        const inode = i.inode(inos.fast);
+        inode.i_mode = 0o010644;
+        inode.i_size = 0;
+        inode.i_size_high = 16;
+      },
+    ],
     ['superblock-invalid', (i) => (i.super.s_log_block_size = 9)],
     ['superblock-invalid', (i) => (i.super.s_blocks_count = 2 ** 31)],
   ])('%s', (code, plant) => {
@@ -189,6 +204,24 @@ describeWithOracle(['mke2fs', 'e2fsck', 'debugfs'], 'check and e2fsck', () => {
 });
 
 describe('check', () => {
+  it('says where a damaged inode is', () => {
+    const bytes = new Uint8Array(2 * KIB * KIB);
+    const device = memoryDeviceFrom(bytes);
+    runSync(mkfs(device, { blockSize: 1024 }, fixedEnv()));
+    const vfs = createVfs(runSync(mount(device, { env: fixedEnv() })));
+    runSync(vfs.mkdir('/dir', 0o755));
+    runSync(vfs.mkdir('/dir/s\u00c3\u00bcb', 0o755));
+    runSync(vfs.close(runSync(vfs.open('/dir/s\u00c3\u00bcb/file', O_CREAT | O_RDWR, 0o644))));
+    const { ino } = runSync(vfs.stat('/dir/s\u00c3\u00bcb/file'));
+    const sub = runSync(vfs.stat('/dir/s\u00c3\u00bcb')).ino;
+    runSync(vfs.unmount());
+    const image = new Image(bytes);
+    image.inode(ino).i_blocks = 6;
+    image.inode(sub).i_links_count++;
+    const found = image.check().findings.map(({ code, path }) => `${code} ${path ?? ''}`);
+    expect(found).toEqual(['i-blocks /dir/s\u00fcb/file', 'link-count /dir/s\u00fcb']);
+  });
+
   const made = (): Image => {
     const bytes = new Uint8Array(2 * KIB * KIB);
     runSync(mkfs(memoryDeviceFrom(bytes), { blockSize: 1024 }, fixedEnv()));

@@ -14,9 +14,10 @@ import { DirectoryPass } from './check/directories.js';
 import { checkResizeInode, checkSuper, readGroupDescs } from './check/groups.js';
 import { InodePass } from './check/inodes.js';
 import { Findings, type Finding } from './check/report.js';
+import { withPaths } from './check/paths.js';
 import { CheckState, type CheckStats } from './check/state.js';
 import { checkBitmaps, checkLinks, checkTree } from './check/tree.js';
-import { readOnlyFeatures } from './features.js';
+import { readOnlyFeatures, uncheckableFeatures } from './features.js';
 import type { Geometry } from './geometry.js';
 import { Ext2Super } from './ondisk.js';
 import { decodeSuper, readSuperBytes } from './super.js';
@@ -75,7 +76,10 @@ export function* check(device: BlockDevice, options: CheckOptions = {}): Io<Chec
   if (geometry.blockSize < device.sectorSize) return fatalReport("blocks are smaller than the device's sectors");
   const findings = new Findings(options.maxFindings ?? FINDINGS_MAX);
   const state = new CheckState({ device, geometry, superView: Ext2Super.at(superBytes), findings });
+  const uncheckable = uncheckableFeatures(geometry.compat, geometry.roCompat);
+  for (const name of uncheckable) findings.error('superblock', 'feature-unknown', `the feature ${name} is not known`);
   for (const name of readOnlyFeatures(geometry.roCompat)) {
+    if (uncheckable.includes(name)) continue;
     findings.warning('superblock', 'feature', `the feature ${name} is not checked`);
   }
   checkSuper(state);
@@ -95,7 +99,7 @@ export function* check(device: BlockDevice, options: CheckOptions = {}): Io<Chec
     clean: findings.errors === 0,
     errors: findings.errors,
     warnings: findings.warnings,
-    findings: findings.list,
+    findings: withPaths(state, findings.list),
     omitted: findings.omitted,
     fatal: false,
     stats: state.stats,

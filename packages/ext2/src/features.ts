@@ -19,6 +19,22 @@ export function checkIncompatFeatures(compat: number, incompat: number): void {
   throw unsupported(`unsupported features: ${names.join(', ')}`, { field: 's_feature_incompat' });
 }
 
+/**
+ * What e2fsck knows, and so checks around: a filesystem with other bits is refused by it. Not the same as what we mount:
+ * an unknown compatible feature does not keep anybody from reading and writing.
+ */
+const COMPAT_CHECKABLE =
+  COMPAT.dir_prealloc | COMPAT.imagic_inodes | COMPAT.has_journal | COMPAT.ext_attr | COMPAT.resize_inode |
+  COMPAT.dir_index | COMPAT.sparse_super2 | COMPAT.fast_commit | COMPAT.stable_inodes | COMPAT.orphan_file;
+const RO_COMPAT_UNCHECKABLE = RO_COMPAT.btree_dir | RO_COMPAT.has_snapshot | RO_COMPAT.replica;
+const RO_COMPAT_NAMED = Object.values(RO_COMPAT).reduce((bits, bit) => bits | bit, 0);
+
+/** Features that no checker has, by name. */
+export const uncheckableFeatures = (compat: number, roCompat: number): string[] => [
+  ...featureNames((compat & ~COMPAT_CHECKABLE) >>> 0, COMPAT, 'C'),
+  ...featureNames((roCompat & (~RO_COMPAT_NAMED | RO_COMPAT_UNCHECKABLE)) >>> 0, RO_COMPAT, 'R'),
+];
+
 /** The read-only-compatible features that keep us from writing, by name. */
 export const readOnlyFeatures = (roCompat: number): string[] =>
   featureNames((roCompat & ~RO_COMPAT_SUPPORTED) >>> 0, RO_COMPAT, 'R');

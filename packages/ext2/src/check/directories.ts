@@ -145,11 +145,17 @@ export class DirectoryPass {
     this.#checkFileType(dir, data, at, child);
     if ((kind & KIND_BAD) !== 0) error('entry-bad-inode', `is inode ${child}, which is damaged`);
     this.#state.countLink(child);
+    if (findings.inos.has(child) && !this.#state.names.has(child)) {
+      this.#state.names.set(child, { parent: dir.ino, name: nameText(bytes, at + HEAD, nameLength) });
+    }
     if ((kind & KIND_TYPE) !== FT_DIR) return;
     const record = this.#state.dirs.get(child);
     if (record === undefined) return;
     if (record.parent !== 0 || child === dir.ino) error('dir-linked-twice', `is a second name of directory ${child}`);
-    else record.parent = dir.ino;
+    else {
+      record.parent = dir.ino;
+      record.name = nameText(bytes, at + HEAD, nameLength);
+    }
   }
 
   #checkFileType(dir: DirRecord, data: DataView, at: number, child: number): void {

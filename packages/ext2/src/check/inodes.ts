@@ -20,6 +20,7 @@ import {
   IMMUTABLE_FL,
   INDEX_FL,
   INLINE_DATA_FL,
+  JOURNAL_INO,
   RESIZE_INO,
   RO_COMPAT,
   ROOT_INO,
@@ -36,6 +37,8 @@ const ENCRYPT_FL = 0x800;
 const VERITY_FL = 0x100000;
 const CASEFOLD_FL = 0x40000000;
 const LARGE_FILE_BYTES = 2 ** 31;
+/** Reserved inodes whose size says nothing while they are not in use: bad blocks, both quotas, the journal. */
+const SIZE_UNTOLD: readonly number[] = [BAD_INO, 3, 4, JOURNAL_INO];
 
 interface InodeAt {
   readonly ino: number;
@@ -116,6 +119,7 @@ export class InodePass {
     const { ino, data, at, type, mode } = inode;
     const { stats, geometry, findings } = this.#state;
     if (ino < geometry.firstIno && ino !== ROOT_INO) {
+      this.#checkReserved(inode);
       if (ino === RESIZE_INO && (geometry.compat & COMPAT.resize_inode) !== 0) {
         this.#checkFields(inode); // its blocks are groups.ts's
         return false;
@@ -144,6 +148,24 @@ export class InodePass {
     if (!mapped.cut && stored !== right)
       findings.error('inode', 'i-blocks', `i_blocks is ${stored}, not ${right}`, { ino });
     return bad;
+  }
+
+  /** What must be right in a reserved inode, used or not. */
+  #checkReserved({ ino, data, at }: InodeAt): void {
+    const { findings, geometry } = this.#state;
+    const dtime = data.getUint32(at + o.i_dtime, true);
+    if (dtime !== 0 && dtime < geometry.inodesCount && this.#state.orphanTimesTell) {
+      findings.error('inode', 'orphan-dtime', 'its deletion time is a link of the orphan list', { ino });
+    }
+    if (SIZE_UNTOLD.includes(ino)) return;
+    const size = data.getUint32(at + o.i_size, true) + data.getUint32(at + o.i_size_high, true) * TWO32;
+    if (size > this.#sizeMax()) findings.error('inode', 'size-too-large', `a file of ${size} bytes`, { ino });
+  }
+
+  /** Bytes that a file's trees can map. */
+  #sizeMax(): number {
+    const { addrPerBlock: n, blockSize } = this.#state.geometry;
+    return (12 + n + n * n + n * n * n) * blockSize;
   }
 
   #checkFields({ ino, data, at, type }: InodeAt): void {
@@ -253,7 +275,8 @@ export class InodePass {
     const flags = data.getUint32(at + o.i_flags, true);
     if ((flags & (IMMUTABLE_FL | APPEND_FL)) !== 0)
       findings.error('inode', 'special-flags', 'a special file is immutable or append-only', { ino });
-    if (size !== 0) findings.error('inode', 'special-size', `a special file of ${size} bytes`, { ino });
+    const whole = size + data.getUint32(at + o.i_size_high, true) * TWO32;
+    if (whole !== 0) findings.error('inode', 'special-size', `a special file of ${whole} bytes`, { ino });
     return false;
   }
 
@@ -262,9 +285,7 @@ export class InodePass {
     stats.files++;
     const size = low + data.getUint32(at + o.i_size_high, true) * TWO32;
     if (size >= LARGE_FILE_BYTES) this.#state.largeFiles++;
-    const n = geometry.addrPerBlock;
-    const most = (12 + n + n * n + n * n * n) * geometry.blockSize;
-    if (size > most) findings.error('inode', 'size-too-large', `a file of ${size} bytes`, { ino });
+    if (size > this.#sizeMax()) findings.error('inode', 'size-too-large', `a file of ${size} bytes`, { ino });
     if (!walk.cut && walk.last >= 0 && size < walk.last * geometry.blockSize) {
       findings.error('inode', 'size-too-small', `${size} bytes, with block ${walk.last} mapped`, { ino });
     }
@@ -283,6 +304,6 @@ export class InodePass {
       error('dir-size', `a directory of ${size} bytes with ${walk.last + 1} blocks`);
     }
     const indexed = (data.getUint32(at + o.i_flags, true) & INDEX_FL) !== 0;
-    dirs.set(ino, { ino, size, indexed, blocks: walk.pairs ?? [], parent: 0, dotdot: 0 });
+    dirs.set(ino, { ino, size, indexed, blocks: walk.pairs ?? [], parent: 0, dotdot: 0, name: '' });
   }
 }

@@ -38,6 +38,8 @@ export class Findings {
   warnings = 0;
   /** Findings beyond the limit. */
   omitted = 0;
+  /** Inodes that findings name. */
+  readonly inos = new Set<number>();
   readonly #seen = new Set<string>();
   readonly #max: number;
 
@@ -64,6 +66,7 @@ export class Findings {
     this.#seen.add(key);
     this.#count(severity);
     this.list.push({ severity, code, structure, message, ...place });
+    if (place.ino !== undefined) this.inos.add(place.ino);
   }
 
   #count(severity: Severity): void {

@@ -51,6 +51,8 @@ export interface DirRecord {
   parent: number;
   /** What its ".." says. */
   dotdot: number;
+  /** In `parent`, as stored. */
+  name: string;
 }
 
 export interface CheckStats {
@@ -72,6 +74,8 @@ export class CheckState {
   readonly findings: Findings;
   readonly groups: GroupTable;
   readonly dirs = new Map<number, DirRecord>();
+  /** A name of each inode that pass 1 found fault with, where pass 2 met one. */
+  readonly names = new Map<number, { readonly parent: number; readonly name: string }>();
   readonly stats: CheckStats = {
     inodesUsed: 0,
     directories: 0,
@@ -173,6 +177,13 @@ export class CheckState {
     }
     const inGroup = groupBlocks(geometry, group);
     setRange(into, inGroup, into.length * 8 - inGroup);
+  }
+
+  /** Deletion times below the number of inodes are links of the orphan list, unless the clock says that it was then. */
+  get orphanTimesTell(): boolean {
+    const { s_wtime: wtime, s_mkfs_time: made } = this.superView;
+    const { inodesCount } = this.geometry;
+    return wtime >= inodesCount && (made === 0 || made >= inodesCount);
   }
 
   /** Facts of a group's inodes; made on demand. */
