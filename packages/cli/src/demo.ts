@@ -22,16 +22,6 @@ import { totalsOf, visitInodes, type Source } from './source/source.js';
 import { processTerminal } from './terminal.js';
 import { ImageTree } from './tree.js';
 
-/** What the page cache counts, as far as it is shown. */
-interface Counters {
-  readonly begins: number;
-  readonly foliosTouched: number;
-  readonly readBios: number;
-  readonly writeBios: number;
-  readonly writeBytes: number;
-  readonly readBytes: number;
-}
-
 interface Phase {
   readonly name: string;
   readonly files: number;
@@ -50,29 +40,6 @@ function findRoot(): string {
     if (existsSync(join(at, 'nx.json')) && existsSync(join(at, 'node_modules'))) return at;
   }
   return process.cwd();
-}
-
-/** The counters of a mount, where its driver shows them. */
-function countersOf(fs: FileSystem): Counters {
-  const none: Counters = { begins: 0, foliosTouched: 0, readBios: 0, writeBios: 0, writeBytes: 0, readBytes: 0 };
-  if (!('volume' in fs)) return none;
-  const { volume } = fs;
-  if (typeof volume !== 'object' || volume === null || !('pages' in volume)) return none;
-  const { pages } = volume;
-  if (typeof pages !== 'object' || pages === null || !('counters' in pages)) return none;
-  const { counters } = pages;
-  const read = (key: keyof Counters): number => {
-    const value: unknown = typeof counters === 'object' && counters !== null ? Reflect.get(counters, key) : 0;
-    return typeof value === 'number' ? value : 0;
-  };
-  return {
-    begins: read('begins'),
-    foliosTouched: read('foliosTouched'),
-    readBios: read('readBios'),
-    writeBios: read('writeBios'),
-    writeBytes: read('writeBytes'),
-    readBytes: read('readBytes'),
-  };
 }
 
 const totalBios = (trace: TraceDevice): number => trace.counters.read.bios + trace.counters.write.bios + trace.counters.writeZeroes.bios;
@@ -101,17 +68,17 @@ class Demo {
     try {
       const { fs, files, bytes } = work(trace);
       const seconds = (performance.now() - started) / 1000;
-      const counters = countersOf(fs);
+      const { begins = 0, foliosTouched = 0, writeBytes = 0 } = fs.counters ?? {};
       const written = trace.counters.write.bytes;
       this.phases.push({
         name,
         files,
         bytes,
         seconds,
-        begins: counters.begins,
-        folios: counters.foliosTouched,
+        begins,
+        folios: foliosTouched,
         bios: totalBios(trace),
-        amplification: counters.writeBytes > 0 ? written / counters.writeBytes : undefined,
+        amplification: writeBytes > 0 ? written / writeBytes : undefined,
       });
     } finally {
       device.close();

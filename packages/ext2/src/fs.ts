@@ -64,11 +64,16 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
       linkMax: LINK_MAX,
       fileSizeMax: fileSizeMax(volume),
       symlinkMaxBytes: Math.min(volume.blockSize - 1, 4095),
+      blockSize: volume.blockSize,
       timeGranularityNs: isLarge ? 1 : 1_000_000_000,
       timeMinSec: TIME_MIN_SEC,
       timeMaxSec: isLarge ? TIME_MAX_SEC_LARGE : TIME_MAX_SEC_SMALL,
       xattrs: true,
     };
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.volume.pages.counters)) as Record<string, number>;
   }
 
   get shutdownError(): Error | undefined {

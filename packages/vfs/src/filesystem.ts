@@ -96,6 +96,8 @@ export interface FsTraits {
   readonly linkMax: number;
   readonly fileSizeMax: number;
   readonly symlinkMaxBytes: number;
+  /** Bytes: what space is given out in, and the size for efficient I/O that stat(2) names. */
+  readonly blockSize: number;
   /** Nanoseconds between two representable times (1 or 1,000,000,000). */
   readonly timeGranularityNs: number;
   readonly timeMinSec: number;
@@ -196,4 +198,6 @@ export interface FileSystem<I extends Inode = Inode> {
   unmount(): Io<void>;
   /** The error that stopped writing (a failed metadata write, a corrupt structure met), if any. */
   readonly shutdownError: Error | undefined;
+  /** What its data path did since the mount (`IomapCounters` of `@iomap/page-cache`, by name), where it counts. */
+  readonly counters?: Readonly<Record<string, number>>;
 }

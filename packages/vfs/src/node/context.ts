@@ -5,6 +5,8 @@ export interface Context {
   readonly vfs: Vfs;
   /** `Stats.dev`. */
   readonly dev: number;
+  /** `Stats.blksize`. */
+  readonly blockSize: number;
 }
 
 /** A plain twin's answer: it would have to wait (or the arguments are unusual); take the Io operation. */

@@ -42,7 +42,7 @@ export const fstat = (ctx: Context, fd: number, options?: { bigint?: boolean }):
 export function peekFstat(ctx: Context, fd: unknown, options: unknown): Stats | Miss {
   if (typeof fd !== 'number' || options !== undefined) return MISS;
   const file = ctx.vfs.core.files.peek(fd);
-  return file === undefined ? MISS : new Stats(ctx.dev, file.inode);
+  return file === undefined ? MISS : new Stats(ctx, file.inode);
 }
 
 export const fsync = (ctx: Context, fd: number): Io<void> => ctx.vfs.fsync(fdOf(fd));

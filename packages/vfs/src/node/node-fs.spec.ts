@@ -94,6 +94,11 @@ describe('nodeFs', () => {
     expect(ctxFiles(fs)).toBe(3);
   });
 
+  it("gives the filesystem's block size", () => {
+    const fs = nodeFs(createVfs(memoryFs({ traits: { blockSize: 1024 } })));
+    expect([fs.statSync('/').blksize, fs.statSync('/', { bigint: true }).blksize]).toEqual([1024, 1024n]);
+  });
+
   it('gives stats with nanoseconds and lazy dates', () => {
     const fs = make();
     fs.writeFileSync('/f', 'x');

@@ -85,7 +85,7 @@ async function gather(data: unknown, encoding: unknown): Promise<unknown> {
  */
 export function nodeFs(vfs: Vfs, options: NodeFsOptions = {}): NodeFs {
   const kind = options.runner ?? 'auto';
-  const ctx: Context = { vfs, dev: options.dev ?? devOf(vfs.fs.uuid) };
+  const ctx: Context = { vfs, dev: options.dev ?? devOf(vfs.fs.uuid), blockSize: vfs.fs.traits.blockSize };
   const runner = makeRunner(kind);
   const { sync, callback, promise } = deriveFaces(ctx, kind, runner);
   const streams = makeStreams(callback);

@@ -28,7 +28,7 @@ export interface StatOptions {
 }
 
 export const statsFor = (ctx: Context, attr: Attr, options: unknown): Stats | BigIntStats =>
-  optionsOf(options)['bigint'] === true ? new BigIntStats(ctx.dev, attr) : new Stats(ctx.dev, attr);
+  optionsOf(options)['bigint'] === true ? new BigIntStats(ctx, attr) : new Stats(ctx, attr);
 
 function* statIo(ctx: Context, io: Io<Attr>, options: StatOptions | undefined): Io<Stats | BigIntStats | undefined> {
   try {
@@ -54,7 +54,7 @@ function peekStatOf(ctx: Context, path: unknown, options: unknown, follow: boole
   }
   const inode = peekWalk(ctx.vfs, path, follow);
   if (inode === undefined) return MISS;
-  if (inode !== null) return new Stats(ctx.dev, inode);
+  if (inode !== null) return new Stats(ctx, inode);
   if (isQuiet) return undefined;
   throw new FsError('ENOENT', { syscall: follow ? 'stat' : 'lstat', path });
 }

@@ -1,8 +1,7 @@
 /** `Stats`, `BigIntStats` and `StatsFs`: Node's shapes, made straight from an inode; dates are made when asked for. */
 import type { Timespec } from '@iomap/io';
 import { S_IFMT, type Attr, type StatFs } from '../index.js';
-
-const BLOCK_SIZE = 4096;
+import type { Context } from './context.js';
 
 const msOf = (time: Timespec): number => time.sec * 1000 + time.nsec / 1_000_000;
 const nsOf = (time: Timespec): bigint => BigInt(time.sec) * 1_000_000_000n + BigInt(time.nsec);
@@ -33,14 +32,14 @@ export class Stats {
   readonly ctimeMs: number;
   readonly birthtimeMs: number;
 
-  constructor(dev: number, attr: Attr) {
-    this.dev = dev;
+  constructor(ctx: Context, attr: Attr) {
+    this.dev = ctx.dev;
     this.mode = attr.mode;
     this.nlink = attr.nlink;
     this.uid = attr.uid;
     this.gid = attr.gid;
     this.rdev = attr.rdev;
-    this.blksize = BLOCK_SIZE;
+    this.blksize = ctx.blockSize;
     this.ino = attr.ino;
     this.size = attr.size;
     this.blocks = attr.blocks;
@@ -103,7 +102,7 @@ export class BigIntStats {
   readonly uid: bigint;
   readonly gid: bigint;
   readonly rdev: bigint;
-  readonly blksize = BigInt(BLOCK_SIZE);
+  readonly blksize: bigint;
   readonly ino: bigint;
   readonly size: bigint;
   readonly blocks: bigint;
@@ -116,8 +115,9 @@ export class BigIntStats {
   readonly ctimeNs: bigint;
   readonly birthtimeNs: bigint;
 
-  constructor(dev: number, attr: Attr) {
-    this.dev = BigInt(dev);
+  constructor(ctx: Context, attr: Attr) {
+    this.dev = BigInt(ctx.dev);
+    this.blksize = BigInt(ctx.blockSize);
     this.mode = BigInt(attr.mode);
     this.nlink = BigInt(attr.nlink);
     this.uid = BigInt(attr.uid);

@@ -92,6 +92,7 @@ const TRAITS: FsTraits = {
   linkMax: 32_000,
   fileSizeMax: 2 ** 44,
   symlinkMaxBytes: 4095,
+  blockSize: PAGE,
   timeGranularityNs: 1,
   timeMinSec: -(2 ** 40),
   timeMaxSec: 2 ** 40,
