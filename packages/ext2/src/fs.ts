@@ -73,7 +73,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   }
 
   get counters(): Readonly<Record<string, number>> {
-    return Object.fromEntries(Object.entries(this.volume.pages.counters)) as Record<string, number>;
+    return Object.fromEntries(Object.entries(this.volume.pages.counters));
   }
 
   get shutdownError(): Error | undefined {
