@@ -5,7 +5,7 @@
  * bundle lies in `dist` beside the modules, as `*.bundle.js`; `dist/main.js` takes it while it is made of the modules as they
  * are (bundle-inputs.json says which and their digest), so that a build by `tsc -b` alone is never overruled by an old bundle.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +53,7 @@ const inputs = Object.keys(metafile.inputs).map((path) => resolve(root, path)).s
 const own = inputs.filter((path) => !path.includes('node_modules'));
 const hash = createHash('sha1');
 for (const path of own) hash.update(readFileSync(path));
-writeFileSync(join(dist, INPUTS), JSON.stringify({ files: own.map((path) => relative(dist, path)), sha1: hash.digest('hex') }));
+writeFileSync(join(dist, INPUTS), JSON.stringify({ files: own.map((path) => [relative(dist, path), statSync(path).size, statSync(path).mtimeMs]), sha1: hash.digest('hex') }));
 
 const folders = new Set(inputs.map((path) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(path)?.[0]).filter(Boolean));
 let text = 'The bundled command contains these packages:\n';

@@ -3,21 +3,38 @@
  * they are; else from the modules. In an installed package there is nothing to compare with and nothing that changes.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const INPUTS = new URL('./bundle-inputs.json', import.meta.url);
-const BUNDLE = new URL('./command.bundle.js', import.meta.url);
+const INPUTS = fileURLToPath(new URL('./bundle-inputs.json', import.meta.url));
+const BUNDLE = fileURLToPath(new URL('./command.bundle.js', import.meta.url));
 
 type Command = typeof import('./command.js');
+
+/** What the bundle was made of, by tools/scripts/bundle.mjs. */
+interface Inputs {
+  /** Paths from here, with size and time of change as they were. */
+  readonly files: readonly (readonly [path: string, sizeBytes: number, mtimeMs: number])[];
+  /** Of their contents, one after another. */
+  readonly sha1: string;
+}
 
 /** Whether the bundle is made of the modules that are there. */
 function isFresh(): boolean {
   if (!existsSync(BUNDLE)) return false;
   if (!existsSync(INPUTS)) return true;
-  const hash = createHash('sha1');
+  const here = dirname(INPUTS);
   try {
-    const { files, sha1 } = JSON.parse(readFileSync(INPUTS, 'utf8')) as { files: string[]; sha1: string };
-    for (const file of files) hash.update(readFileSync(new URL(file, INPUTS)));
+    const { files, sha1 } = JSON.parse(readFileSync(INPUTS, 'utf8')) as Inputs;
+    const isSame = files.every(([path, sizeBytes, mtimeMs]) => {
+      const stat = statSync(join(here, path));
+      return stat.size === sizeBytes && stat.mtimeMs === mtimeMs;
+    });
+    if (isSame) return true;
+    // Copied or built again: the content decides.
+    const hash = createHash('sha1');
+    for (const [path] of files) hash.update(readFileSync(join(here, path)));
     return hash.digest('hex') === sha1;
   } catch {
     return false;
@@ -26,5 +43,5 @@ function isFresh(): boolean {
 
 export async function loadCommand(): Promise<Command> {
   if (!isFresh()) return import('./command.js');
-  return (await import(BUNDLE.href)) as Command;
+  return (await import(pathToFileURL(BUNDLE).href)) as Command;
 }
