@@ -86,7 +86,11 @@ export const setattr: Handler = function* (session, channel) {
   const inode = yield* session.hold(channel.nodeid);
   try {
     const onlyTimes = (valid & (FATTR.MODE | FATTR.UID | FATTR.GID | FATTR.SIZE | FATTR.ATIME)) === 0;
-    if ((valid & FATTR.CTIME) !== 0 && onlyTimes) {
+    if (valid === 0) {
+      // Before a write by an ordinary user: asked only when there are privileges to take, and the answer is how the kernel
+      // learns the new mode.
+      yield* killPrivileges(session, inode);
+    } else if ((valid & FATTR.CTIME) !== 0 && onlyTimes) {
       yield* flushTimes(session, channel, inode, valid);
     } else {
       const change = changeOf(channel, valid);
