@@ -1,4 +1,7 @@
 import { runSync } from '@iomap/io';
+import { createVfs } from '@iomap/vfs';
+import { nodeFs as facade } from '@iomap/vfs/node';
+import { memoryFs } from '@iomap/vfs/testing';
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { memfs } from 'memfs';
@@ -71,7 +74,7 @@ describe('the model', () => {
   it('answers as memfs does, where memfs answers as Linux does', () => {
     const { fs } = memfs({ '/w': null });
     const subject = nodeFsSubject({
-      name: 'memfs', fs: fs as unknown as SyncFs, root: '/w', byteNames: false,
+      name: 'memfs', fs, root: '/w', byteNames: false,
       // memfs: no bound on names, errors of its own for links, reads and writes of directories.
       lacks: ['link', 'chmod', 'chown', 'fsync', 'hfsync'],
     });
@@ -98,6 +101,22 @@ describe('the model', () => {
       if (problems.length > 3) break;
     }
     expect(problems).toEqual([]);
+  });
+});
+
+describe('the Node-fs facade', () => {
+  it.each([true, false])('answers as the model does (plain twins: %s)', (peeks) => {
+    const fs = facade(createVfs(memoryFs({ peeks }), { umask: 0, inodesMax: 64, dentriesMax: 64 }));
+    fs.mkdirSync('/w', 0o777);
+    const subject = nodeFsSubject({ name: 'nodeFs', fs, root: '/w', byteNames: true });
+    const model = new Model();
+    try {
+      // As on a real host, holes are read whole.
+      expect(compare(subject, model, { ...PROFILES.mixed, sparseMax: 2 ** 20 }, 6000)).toEqual([]);
+      expect(model.toTree().size).toBeGreaterThan(20);
+    } finally {
+      subject.close();
+    }
   });
 });
 

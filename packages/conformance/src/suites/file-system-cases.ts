@@ -434,7 +434,36 @@ const permissions: FileSystemCase = {
   },
 };
 
+const setGroup: FileSystemCase = {
+  name: "hands a set-gid directory's group on, and takes set-id bits away on writes and changes of owner",
+  *run(world) {
+    const { vfs } = world;
+    const user = vfs.as({ uid: 1000, gid: 1000, groups: [1000] });
+    yield* vfs.mkdir('/g');
+    yield* vfs.setattr('/g', { gid: 77, mode: 0o2777 });
+    yield* user.mkdir('/g/d', 0o755);
+    yield* put(user, '/g/f', poolBytes(0, 4));
+    // A member of neither group may not make a set-gid program of it, nor by chmod.
+    yield* user.close(yield* user.open('/g/program', O_WRONLY | O_CREAT, 0o2755));
+    yield* user.setattr('/g/f', { mode: 0o2755 });
+    yield* put(vfs, '/g/written', poolBytes(0, 4));
+    yield* vfs.setattr('/g/written', { mode: 0o6777, uid: 1000 });
+    yield* vfs.setattr('/g/written', { mode: 0o6777 });
+    yield* put(user, '/g/written', poolBytes(4, 4));
+    yield* put(vfs, '/g/owned', poolBytes(0, 4));
+    yield* vfs.setattr('/g/owned', { mode: 0o6755 });
+    yield* vfs.setattr('/g/owned', { uid: 5 });
+    const again = yield* world.remount();
+    const found: [string, number, number][] = [];
+    for (const name of ['d', 'f', 'program', 'written', 'owned']) {
+      const { mode, gid } = yield* again.stat(`/g/${name}`);
+      found.push([name, mode % 0o10000, gid]);
+    }
+    equal(found, [['d', 0o2755, 77], ['f', 0o755, 77], ['program', 0o755, 77], ['written', 0o777, 77], ['owned', 0o755, 77]]);
+  },
+};
+
 export const FILE_SYSTEM_CASES: readonly FileSystemCase[] = [
   newFile, unlinkedOpen, flags, sparse, truncate, links, renames, symlinks, nameLengths, attributes, timestamps,
-  manyNames, deep, xattrs, fullDisk, permissions,
+  manyNames, deep, xattrs, fullDisk, permissions, setGroup,
 ];
