@@ -74,7 +74,7 @@ describe('the model', () => {
   it('answers as memfs does, where memfs answers as Linux does', () => {
     const { fs } = memfs({ '/w': null });
     const subject = nodeFsSubject({
-      name: 'memfs', fs, root: '/w', byteNames: false,
+      name: 'memfs', fs: fs as unknown as SyncFs, root: '/w', byteNames: false,
       // memfs: no bound on names, errors of its own for links, reads and writes of directories.
       lacks: ['link', 'chmod', 'chown', 'fsync', 'hfsync'],
     });

@@ -14,15 +14,19 @@ import { checkName } from './namei.js';
 import { checkAccess, checkCreate, checkDelete } from './permission.js';
 import { lookupLocked, parentOf } from './walk.js';
 
-/** True when `inner` is `outer` or lies below it. With the rename lock held. */
-function* isInside(core: VfsCore, inner: Inode, outer: Inode): Io<boolean> {
+/**
+ * True when `inner` is `outer` or lies below it. With the rename lock held.
+ * @param above a directory above `inner` and not below `outer`: there is nothing to find further up. One that the caller has
+ *   locked must be given, since its own parent may have to be read under its lock.
+ */
+function* isInside(core: VfsCore, inner: Inode, outer: Inode, above?: Inode): Io<boolean> {
   let at = inner;
   at.refs++;
   try {
     // Each step goes up one level; a chain longer than the inode count of the tree would be a loop on the image.
     for (let depth = 0; depth < 65_536; depth++) {
       if (at === outer) return true;
-      if (at.ino === core.fs.rootIno) return false;
+      if (at === above || at.ino === core.fs.rootIno) return false;
       const up = yield* parentOf(core, at);
       core.inodes.put(at);
       at = up;
@@ -125,10 +129,10 @@ function* renameLocked(caller: Caller, ends: Ends, flags: number, locked: Inode[
     const exchange = (flags & RENAME_EXCHANGE) !== 0;
     if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw new FsError('EEXIST');
     if (target === undefined && exchange) throw new FsError('ENOENT');
-    if (crossing && isDirectory(source.mode) && toInside && (yield* isInside(core, toDir, source))) {
+    if (crossing && isDirectory(source.mode) && toInside && (yield* isInside(core, toDir, source, fromDir))) {
       throw new FsError('EINVAL');
     }
-    if (crossing && target !== undefined && fromInside && (yield* isInside(core, fromDir, target))) {
+    if (crossing && target !== undefined && fromInside && (yield* isInside(core, fromDir, target, toDir))) {
       // As Linux has it, before any look at types: what is replaced holds the source, so it is not empty.
       throw new FsError(exchange ? 'EINVAL' : 'ENOTEMPTY');
     }

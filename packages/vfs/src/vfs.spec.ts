@@ -152,6 +152,12 @@ describe('files', () => {
   });
 });
 
+describe('options', () => {
+  it('are refused by name', () => {
+    expect(() => make({ inodesMax: 1 })).toThrow(/^EINVAL.*inodesMax/);
+  });
+});
+
 describe('paths', () => {
   it('walks links, dots and slashes, within limits', () => {
     const { vfs } = make();
@@ -208,6 +214,23 @@ describe('paths', () => {
     expect(runSync(vfs.stat('/full/x')).size).toBe(0);
     expect(runSync(vfs.stat('/f/..')).ino).toBe(2);
     expect(codeOf(vfs.rename('/', '/q'))).toBe('EBUSY');
+  });
+
+  it('renames between directories whose parents are not known yet', () => {
+    const { vfs } = make();
+    runSync(vfs.mkdir('/a'));
+    runSync(vfs.mkdir('/a/b'));
+    runSync(vfs.mkdir('/a/c'));
+    const [a, b] = ['/a', '/a/b'].map((path) => runSync(vfs.stat(path)).ino);
+    runSync(vfs.dropCaches());
+    // As a server does that was given numbers, not paths.
+    const [outer, inner] = [runSync(vfs.iget(a ?? 0)), runSync(vfs.iget(b ?? 0))];
+    runSync(vfs.renameAt(outer, 'c', inner, 'c'));
+    expect(codeOf(vfs.renameAt(outer, 'b', inner, 'x'))).toBe('EINVAL');
+    runSync(vfs.renameAt(inner, 'c', outer, 'd'));
+    expect(codeOf(vfs.stat('/a/d'))).toBe('ok');
+    for (const inode of [outer, inner]) vfs.iput(inode);
+    runSync(vfs.unmount());
   });
 
   it('takes names that are not ASCII', () => {

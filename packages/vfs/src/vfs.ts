@@ -223,10 +223,16 @@ function bind(caller: Caller): Vfs {
 
 /**
  * The vfs over a mounted filesystem.
- * @throws ZodError on options out of range
+ * @throws FsError EINVAL naming the option that is out of range
  */
 export function createVfs(fs: FileSystem, options: VfsOptions = {}): Vfs {
-  const settings = vfsOptionsSchema.parse(options);
+  const parsed = vfsOptionsSchema.safeParse(options);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const field = issue?.path.join('.') ?? 'options';
+    throw new FsError('EINVAL', { why: issue?.message ?? 'bad options', detail: { field }, cause: parsed.error });
+  }
+  const settings = parsed.data;
   const { uid, gid, groups, umask } = settings;
   return bind({ core: new VfsCore(fs, settings), cred: { uid, gid, groups }, umask });
 }
