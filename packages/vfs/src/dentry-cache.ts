@@ -9,6 +9,7 @@
  * Locks: changed only with the directory's lock held (shared suffices to add what the format says); read by anyone, since
  * plain code is atomic.
  */
+import type { FsError } from '@iomap/io';
 import type { Inode, Name } from './filesystem.js';
 
 /** What the vfs keeps on an inode, in `Inode.vfs`. */
@@ -21,6 +22,9 @@ export class InodeState {
   link: string | undefined = undefined;
   /** Second chance of the inode cache and of the dentry cache. */
   used = true;
+  /** How often its writing back has failed as far as fsync was told, and what it said last. */
+  writeErrors = 0;
+  writeError: FsError | undefined = undefined;
   walked = true;
 }
 

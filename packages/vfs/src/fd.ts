@@ -2,12 +2,13 @@
 import { FsError, withContext, type Io } from '@iomap/io';
 import { setattrAt, type AttrChange } from './attr.js';
 import type { Caller } from './core.js';
+import { stateOf } from './dentry-cache.js';
 import {
   checkReadable,
   closeFile,
   fallocateAt,
   fiemapAt,
-  fsyncAt,
+  fsyncFile,
   holding,
   peekReadAt,
   peekWriteAt,
@@ -65,7 +66,7 @@ export function peekOpen(caller: Caller, path: string, flags: number): number {
   if (!mayAccess(cred, inode, (readable ? R_OK : 0) | (writable ? W_OK : 0))) return -1;
   if (core.files.count >= core.files.max) return -1;
   inode.refs++;
-  return core.files.add({ inode, flags, readable, writable, pos: 0, closed: false });
+  return core.files.add({ inode, flags, readable, writable, pos: 0, errorsSeen: stateOf(inode).writeErrors, closed: false });
 }
 
 /** Closes a descriptor. */
@@ -142,11 +143,11 @@ export function* fstat(caller: Caller, fd: number): Io<Attr> {
 }
 
 export function* fsync(caller: Caller, fd: number): Io<void> {
-  yield* fsyncAt(caller.core, caller.core.files.get(fd).inode, false);
+  yield* fsyncFile(caller.core, caller.core.files.get(fd), false);
 }
 
 export function* fdatasync(caller: Caller, fd: number): Io<void> {
-  yield* fsyncAt(caller.core, caller.core.files.get(fd).inode, true);
+  yield* fsyncFile(caller.core, caller.core.files.get(fd), true);
 }
 
 export function* ftruncate(caller: Caller, fd: number, size = 0): Io<void> {

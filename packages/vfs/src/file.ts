@@ -7,6 +7,7 @@
 import { FsError, type Io } from '@iomap/io';
 import { checkTruncate } from './attr.js';
 import type { Caller, VfsCore } from './core.js';
+import { stateOf } from './dentry-cache.js';
 import type { DirEmit, FiemapExtent, Inode } from './filesystem.js';
 import {
   FS_APPEND_FL,
@@ -69,7 +70,7 @@ export function* openInode(caller: Caller, inode: Inode, flags: number, created 
   }
   inode.refs++;
   const kept = flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY);
-  return { inode, flags: kept, readable, writable, pos: 0, closed: false };
+  return { inode, flags: kept, readable, writable, pos: 0, errorsSeen: stateOf(inode).writeErrors, closed: false };
 }
 
 /**
@@ -287,6 +288,27 @@ export function fsyncAt(core: VfsCore, inode: Inode, dataOnly: boolean): Io<void
   return holding(core, inode, exclusively(inode, () => core.fs.fsync(inode, dataOnly)));
 }
 
+
+/**
+ * `fsyncAt` for an open file. The driver tells a failure of writing back once; every file that was open then is told of it
+ * by its own next fsync, once each.
+ */
+export function* fsyncFile(core: VfsCore, file: OpenFile, dataOnly: boolean): Io<void> {
+  const state = stateOf(file.inode);
+  try {
+    yield* fsyncAt(core, file.inode, dataOnly);
+  } catch (error) {
+    if (error instanceof FsError) {
+      state.writeErrors++;
+      state.writeError = error;
+      file.errorsSeen = state.writeErrors;
+    }
+    throw error;
+  }
+  if ((file.errorsSeen ?? 0) === state.writeErrors) return;
+  file.errorsSeen = state.writeErrors;
+  if (state.writeError !== undefined) throw state.writeError;
+}
 
 /** lseek(2) with SEEK_DATA or SEEK_HOLE: the position. @throws FsError ENXIO */
 export function* seekAt(core: VfsCore, inode: Inode, pos: number, whence: 'data' | 'hole'): Io<number> {

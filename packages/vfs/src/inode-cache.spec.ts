@@ -141,6 +141,31 @@ describe('a write-back that fails', () => {
   });
 });
 
+describe('fsync', () => {
+  it('tells a failed write-back once to each file that was open, and to none opened later', () => {
+    const fs = memoryFs();
+    let failures = 1;
+    fs.fsync = function* () {
+      yield* [];
+      if (failures-- > 0) throw new FsError('EIO');
+    };
+    const vfs = createVfs(fs);
+    const files = [vfs.open('/f', O_CREAT | O_RDWR), vfs.open('/f', O_RDWR)].map((io) => runSync(io));
+    const failed = (fd: number): boolean => {
+      try {
+        runSync(vfs.fsync(fd));
+        return false;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'EIO', syscall: 'fsync' });
+        return true;
+      }
+    };
+    expect(files.map(failed)).toEqual([true, true]);
+    expect(files.map(failed)).toEqual([false, false]);
+    expect(failed(runSync(vfs.open('/f', O_RDWR)))).toBe(false);
+  });
+});
+
 describe('an unmounted mount', () => {
   it('takes no operation any more', () => {
     const vfs = createVfs(memoryFs());

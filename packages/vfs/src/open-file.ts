@@ -11,6 +11,8 @@ export interface OpenFile {
   readonly writable: boolean;
   /** Where the next `read` or `write` without a position starts; bytes. */
   pos: number;
+  /** The inode's `writeErrors` that an fsync of this file has told, or that came before it was opened; absent: 0. */
+  errorsSeen?: number;
   /** Set by `close`: operations already under way may end, new ones are EBADF. */
   closed: boolean;
 }

@@ -104,6 +104,7 @@ const OPS = {
   fallocateAt: file.fallocateAt,
   readdirAt: (caller: Caller, dir: Inode, cookie: number, emit: Parameters<typeof file.readdirAt>[3]): Io<void> =>
     file.readdirAt(caller.core, dir, cookie, emit),
+  fsyncFile: (caller: Caller, open: OpenFile, dataOnly: boolean): Io<void> => file.fsyncFile(caller.core, open, dataOnly),
   fsyncAt: (caller: Caller, inode: Inode, dataOnly: boolean): Io<void> => file.fsyncAt(caller.core, inode, dataOnly),
   seekAt: (caller: Caller, inode: Inode, pos: number, whence: 'data' | 'hole'): Io<number> =>
     file.seekAt(caller.core, inode, pos, whence),
