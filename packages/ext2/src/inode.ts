@@ -9,44 +9,39 @@
  */
 import { corrupt, RwLock, type FsError, type Timespec } from '@iomap/io';
 import type { AddressSpace } from '@iomap/page-cache';
-import { S_IFMT, type FileType, type Inode } from '@iomap/vfs';
+import { S_IFMT, type Inode } from '@iomap/vfs';
 import type { DirState } from './dir-state.js';
 import { ExtentCache } from './extent-cache.js';
-import { Ext2InodeLarge, XATTR_MAGIC } from './ondisk.js';
+import {
+  Ext2InodeLarge,
+  EXTENTS_FL,
+  IFBLK,
+  IFCHR,
+  IFDIR,
+  IFLNK,
+  IFREG,
+  INLINE_DATA_FL,
+  XATTR_MAGIC,
+} from './ondisk.js';
 import type { Reservation } from './reservation.js';
 
-export const S_IFIFO = 0o010000;
-export const S_IFCHR = 0o020000;
-export const S_IFDIR = 0o040000;
-export const S_IFBLK = 0o060000;
-export const S_IFREG = 0o100000;
-export const S_IFLNK = 0o120000;
-export const S_IFSOCK = 0o140000;
-
-export const FLAG_SYNC = 0x8;
-export const FLAG_TOPDIR = 0x2_0000;
-export const FLAG_INDEX = 0x1000;
-const FLAG_EXTENTS = 0x8_0000;
-const FLAG_INLINE_DATA = 0x1000_0000;
+export {
+  IFBLK as S_IFBLK,
+  IFCHR as S_IFCHR,
+  IFDIR as S_IFDIR,
+  IFLNK as S_IFLNK,
+  IFREG as S_IFREG,
+  INDEX_FL as FLAG_INDEX,
+  NDIR_BLOCKS,
+  TOPDIR_FL as FLAG_TOPDIR,
+} from './ondisk.js';
 
 export const N_BLOCKS = 15;
-export const NDIR_BLOCKS = 12;
 /** The longest target that lives in `i_block`: 59 bytes, since Linux keeps the last byte for a NUL. */
 export const FAST_SYMLINK_MAX = 59;
 
 const TWO32 = 2 ** 32;
 const o = Ext2InodeLarge.offsets;
-
-const TYPES: Readonly<Record<number, FileType>> = {
-  [S_IFIFO]: 'fifo',
-  [S_IFCHR]: 'char',
-  [S_IFDIR]: 'directory',
-  [S_IFBLK]: 'block',
-  [S_IFREG]: 'file',
-  [S_IFLNK]: 'symlink',
-  [S_IFSOCK]: 'socket',
-};
-export const fileTypeOf = (mode: number): FileType => TYPES[mode & S_IFMT] ?? 'unknown';
 
 const ZERO_TIME: Timespec = { sec: 0, nsec: 0 };
 
@@ -138,16 +133,16 @@ export class Ext2InodeInCore implements Inode {
   }
 
   get isDirectory(): boolean {
-    return (this.mode & S_IFMT) === S_IFDIR;
+    return (this.mode & S_IFMT) === IFDIR;
   }
 
   get isFile(): boolean {
-    return (this.mode & S_IFMT) === S_IFREG;
+    return (this.mode & S_IFMT) === IFREG;
   }
 
   /** Does `i_block` hold bytes of a link's target? Linux asks whether the inode owns data blocks; so do we. */
   isFastSymlink(): boolean {
-    if ((this.mode & S_IFMT) !== S_IFLNK) return false;
+    if ((this.mode & S_IFMT) !== IFLNK) return false;
     const xattrBlocks = this.fileAcl === 0 ? 0 : this.blockSize / 512;
     return this.blocks - xattrBlocks <= 0 && this.size <= FAST_SYMLINK_MAX;
   }
@@ -155,7 +150,7 @@ export class Ext2InodeInCore implements Inode {
   /** Has this inode a block map, rather than a device number or a short link? */
   hasBlockMap(): boolean {
     const type = this.type;
-    return type === S_IFREG || type === S_IFDIR || (type === S_IFLNK && !this.isFastSymlink());
+    return type === IFREG || type === IFDIR || (type === IFLNK && !this.isFastSymlink());
   }
 }
 
@@ -232,12 +227,12 @@ export function decodeInode(inode: Ext2InodeInCore, slot: InodeSlot, shape: Inod
     if (high > 0x1f_ffff) throw bad(inode, 'i_size_high', 'file size beyond 2^53');
     inode.size += high * TWO32;
   }
-  if ((inode.flags & (FLAG_EXTENTS | FLAG_INLINE_DATA)) !== 0 && inode.hasBlockMap()) {
+  if ((inode.flags & (EXTENTS_FL | INLINE_DATA_FL)) !== 0 && inode.hasBlockMap()) {
     throw bad(inode, 'i_flags', 'extents or inline data in a filesystem without them');
   }
   for (let i = 0; i < N_BLOCKS; i++) inode.block[i] = data.getUint32(at + o.i_block + i * 4, true);
   const type = inode.type;
-  if (type === S_IFCHR || type === S_IFBLK) inode.rdev = decodeDev(inode.block);
+  if (type === IFCHR || type === IFBLK) inode.rdev = decodeDev(inode.block);
   decodeExtra(inode, slot, shape);
 }
 
