@@ -4,9 +4,10 @@
  * - Bios of a batch have no order among themselves, so they may be sorted; bios of a batch must not overlap.
  * - Reads merge with reads and writes with equally durable writes; flushes, discards, zeroing and atomic writes stay alone.
  * - A merged bio obeys the device's `maxBioBytes` and has at most `SEGMENTS_MAX` segments.
- * - Each request gets its `result` and its `end` as if it had gone alone; when a merged bio fails, all of its requests do.
+ * - Each request gets its `result` and its `end` as if it had gone alone. When a merged bio fails, all of its requests do,
+ *   unless they are detached: then each is tried alone, so that a bad sector costs nobody else's data.
  */
-import { submitAll, submitDetached, type BioRequest, type BioTarget, type Io } from '@iomap/io';
+import { isCode, submitAll, submitDetached, type BioRequest, type BioTarget, type Io, type IoResult } from '@iomap/io';
 import { bioBytes, MAX_BIO_BYTES } from './bio.js';
 import type { BlockDevice } from './device.js';
 
@@ -36,7 +37,24 @@ function isSorted(requests: readonly BioRequest[]): boolean {
   return true;
 }
 
-function joined(group: readonly BioRequest[]): BioRequest {
+function finish(one: BioRequest, result: IoResult): void {
+  one.result = result;
+  one.end?.(result);
+}
+
+/** Each on its own; nobody waits, and the device's answers are results, never rejections. */
+function tryAlone(group: readonly BioRequest[]): void {
+  for (const one of group) {
+    const answer = one.target.submit(one.bio);
+    if (answer instanceof Promise) void answer.then((result) => finish(one, result));
+    else finish(one, answer);
+  }
+}
+
+/** A failure of the medium, not of the way down: another try with less may do better. */
+const isOfMedium = (result: IoResult): boolean => !result.ok && !isCode(result.error, 'ENOTSUP', 'EAGAIN', 'ECANCELED');
+
+function joined(group: readonly BioRequest[], detached: boolean): BioRequest {
   const first = group[0];
   if (first === undefined || group.length === 1) return first as BioRequest;
   const segments: Uint8Array[] = [];
@@ -50,16 +68,14 @@ function joined(group: readonly BioRequest[]): BioRequest {
     target: first.target,
     bio: { ...first.bio, segments, lengthBytes },
     end(result) {
-      for (const one of group) {
-        one.result = result;
-        one.end?.(result);
-      }
+      if (detached && isOfMedium(result)) tryAlone(group);
+      else for (const one of group) finish(one, result);
     },
   };
 }
 
-/** The same work in fewer bios; `requests` itself when nothing merges. */
-export function mergeBios(requests: readonly BioRequest[]): readonly BioRequest[] {
+/** The same work in fewer bios; `requests` itself when nothing merges. `detached`: see the head. */
+export function mergeBios(requests: readonly BioRequest[], detached = false): readonly BioRequest[] {
   if (requests.length < 2) return requests;
   const sorted = isSorted(requests) ? requests : requests.toSorted((a, b) => a.bio.pos - b.bio.pos);
   const merged: BioRequest[] = [];
@@ -79,7 +95,7 @@ export function mergeBios(requests: readonly BioRequest[]): readonly BioRequest[
     ) {
       group.push(request);
     } else {
-      if (group.length > 0) merged.push(joined(group));
+      if (group.length > 0) merged.push(joined(group, detached));
       group = [request];
       bytes = 0;
       segments = 0;
@@ -88,7 +104,7 @@ export function mergeBios(requests: readonly BioRequest[]): readonly BioRequest[
     segments += request.bio.segments.length;
     endPos = request.bio.pos + length;
   }
-  merged.push(joined(group));
+  merged.push(joined(group, detached));
   return merged.length === requests.length ? requests : merged;
 }
 
@@ -102,5 +118,5 @@ export function submitMerged(requests: readonly BioRequest[]): Io<void> {
 
 /** `submitDetached` with merging: each request reports by its `end` alone. */
 export function submitMergedDetached(requests: readonly BioRequest[]): Io<void> {
-  return submitDetached(mergeBios(requests));
+  return submitDetached(mergeBios(requests, true));
 }

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import type { BlockDevice } from './device.js';
 import { faultDevice, type Fault } from './fault.js';
 import { memoryDevice, memoryDeviceFrom, type MemoryDevice } from './memory.js';
-import { mergeBios, submitMerged } from './merge.js';
+import { mergeBios, submitMerged, submitMergedDetached } from './merge.js';
 import { overlayDevice } from './overlay.js';
 import { traceDevice } from './trace.js';
 
@@ -263,6 +263,19 @@ describe('mergeBios', () => {
     expect(() => runSync(submitMerged(requests))).toThrow(withCode('EIO'));
     expect(ends).toEqual(['0 false', '1 false', '5 true']);
     expect(requests.map((one) => one.result?.ok)).toEqual([false, false, true]);
+  });
+
+  it.each([true, false])('tries the parts of a failed detached bio alone, so that one bad sector costs one (synchronous: %s)', async (synchronous) => {
+    const base = memoryDevice({ sizeBytes: 64 * S });
+    const bad = faultDevice(base, { faults: [{ kind: 'fail', range: { pos: 3 * S, length: S }, count: 0 }] });
+    const device: BlockDevice = synchronous ? bad : { ...spread(bad), synchronous, submit: async (bio) => await bad.submit(bio) };
+    const ends: string[] = [];
+    const requests = [2, 3, 4].map((i) => request(device, write(i, i), (result) => void ends.push(result.ok ? 'ok' : result.error.code)));
+    await runAsync(submitMergedDetached(requests));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(ends).toEqual(['ok', 'EIO', 'ok']);
+    expect(requests.map((one) => one.result?.ok)).toEqual([true, false, true]);
+    expect(content(base).slice(2, 5)).toEqual([2, 0, 4]);
   });
 
   it('leaves the device and the results as without merging', async () => {
