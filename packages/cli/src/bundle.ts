@@ -7,8 +7,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const INPUTS = fileURLToPath(new URL('./bundle-inputs.json', import.meta.url));
-const BUNDLE = fileURLToPath(new URL('./command.bundle.js', import.meta.url));
+const INPUTS = 'bundle-inputs.json';
+const BUNDLE = 'command.bundle.js';
 
 type Command = typeof import('./command.js');
 
@@ -20,13 +20,12 @@ interface Inputs {
   readonly sha1: string;
 }
 
-/** Whether the bundle is made of the modules that are there. */
-function isFresh(): boolean {
-  if (!existsSync(BUNDLE)) return false;
-  if (!existsSync(INPUTS)) return true;
-  const here = dirname(INPUTS);
+/** Whether the bundle in a folder is made of the modules that are there. */
+export function isFresh(here: string): boolean {
+  if (!existsSync(join(here, BUNDLE))) return false;
+  if (!existsSync(join(here, INPUTS))) return true;
   try {
-    const { files, sha1 } = JSON.parse(readFileSync(INPUTS, 'utf8')) as Inputs;
+    const { files, sha1 } = JSON.parse(readFileSync(join(here, INPUTS), 'utf8')) as Inputs;
     const isSame = files.every(([path, sizeBytes, mtimeMs]) => {
       const stat = statSync(join(here, path));
       return stat.size === sizeBytes && stat.mtimeMs === mtimeMs;
@@ -41,7 +40,9 @@ function isFresh(): boolean {
   }
 }
 
+/** The command, the faster way that is right. */
 export async function loadCommand(): Promise<Command> {
-  if (!isFresh()) return import('./command.js');
-  return (await import(pathToFileURL(BUNDLE).href)) as Command;
+  const here = dirname(fileURLToPath(import.meta.url));
+  if (!isFresh(here)) return import('./command.js');
+  return (await import(pathToFileURL(join(here, BUNDLE)).href)) as Command;
 }
