@@ -5,7 +5,7 @@
  * bundle lies in `dist` beside the modules, as `*.bundle.js`; `dist/main.js` takes it while it is made of the modules as they
  * are (bundle-inputs.json says which and their digest), so that a build by `tsc -b` alone is never overruled by an old bundle.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,7 @@ import { build } from 'esbuild';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const dist = join(root, 'packages/cli/dist');
 const INPUTS = 'bundle-inputs.json';
-const LICENSES = 'bundle-licenses.txt';
+const ENTRY = 'command.bundle.js';
 
 /** zod carries its messages in sixty languages; the command's are English. */
 const englishOnly = {
@@ -27,7 +27,7 @@ const englishOnly = {
   },
 };
 
-for (const name of readdirSync(dist)) if (name.endsWith('.bundle.js') || name === INPUTS || name === LICENSES) rmSync(join(dist, name));
+for (const name of readdirSync(dist)) if (name.endsWith('.bundle.js') || name === INPUTS) rmSync(join(dist, name));
 
 const { metafile } = await build({
   entryPoints: { command: join(dist, 'command.js') },
@@ -62,4 +62,4 @@ for (const folder of folders) {
   const file = ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'license'].map((one) => join(folder, one)).find(existsSync);
   text += `\n${'-'.repeat(80)}\n${name} ${version} (${license})\n\n${file === undefined ? '' : readFileSync(file, 'utf8')}`;
 }
-writeFileSync(join(dist, LICENSES), text);
+appendFileSync(join(dist, ENTRY), `\n/*\n${text.replaceAll('*/', '* /')}*/\n`);
