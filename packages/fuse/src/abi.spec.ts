@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { FieldTable, Layout } from '@iomap/buffer-cache';
 import * as abi from './abi.js';
 
-const tables = Object.values(abi) as Layout<FieldTable>[];
+const tables = Object.values(abi) as unknown as readonly Layout<FieldTable>[];
 const table = (name: string): Layout<FieldTable> | undefined => tables.find((one) => one.name === name);
 
 /** From include/uapi/linux/fuse.h, 7.45: counted by hand, 64-bit fields aligned to eight bytes. */

@@ -23,6 +23,11 @@ export const serveOptionsSchema = z.strictObject({
   atime: z.enum(['relatime', 'strictatime', 'noatime']).default('relatime'),
   /** POSIX ACLs are enforced. Only where the kernel checks permissions. */
   acl: z.boolean().default(true),
+  /**
+   * stat(2) tells creation times where the format has them. It costs a message for each file whose status Node or stat(1)
+   * asks for; and Linux's own driver of ext2 tells none.
+   */
+  btime: z.boolean().default(false),
   /** The kernel gathers writes: small ones get faster, but what a full image says comes late (at fsync or close). */
   writebackCache: z.boolean().default(false),
   /** Largest READ and WRITE, bytes: a multiple of 4096, as far as the kernel allows (`fs.fuse.max_pages_limit`). */
@@ -30,7 +35,9 @@ export const serveOptionsSchema = z.strictObject({
   /** Memory for file data, bytes. */
   pageCacheBytes: z.int().min(2 ** 20).default(64 * 2 ** 20),
   /** Memory for metadata blocks, bytes. */
-  bufferCacheBytes: z.int().min(2 ** 18).default(32 * 2 ** 20),
+  bufferCacheBytes: z.int().min(2 ** 18).default(16 * 2 ** 20),
+  /** How often what is dirty is looked at, ms: an idle mount is written back then, a busy one after six times as long. */
+  writebackIntervalMs: z.int().min(50).max(600_000).default(5000),
   /** Options that mount(8) gets as they are. */
   mountFlags: z.array(z.string().regex(/^[a-z][a-z0-9_.=-]*$/)).default([]),
 });
@@ -53,6 +60,8 @@ const FLAGS: Readonly<Record<string, Partial<ServeOptions>>> = {
   atime: { atime: 'relatime' },
   acl: { acl: true },
   noacl: { acl: false },
+  btime: { btime: true },
+  nobtime: { btime: false },
   writeback_cache: { writebackCache: true },
   nowriteback_cache: { writebackCache: false },
 };

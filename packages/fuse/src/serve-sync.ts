@@ -49,14 +49,42 @@ function send(fd: number, session: Session, channel: Channel, length: number): v
   }
 }
 
-/** Writes back what is dirty. A failure is kept by the files that lost data, for their next fsync; and told. */
-export function writeBack(session: Session): void {
-  if (!session.dirty || session.fs.readOnly) return;
-  session.dirty = false;
-  try {
-    runSync(session.vfs.sync());
-  } catch (error) {
-    session.complain('writeback', error);
+/** A busy mount is written back at every sixth look: as Linux, which looks every 5 s for what is 30 s old. */
+const TICKS_BUSY = 6;
+
+/** When to write back: at once when nobody asked for anything since the last look, else when it has been put off long enough. */
+class Writeback {
+  readonly #session: Session;
+  #ticks = 0;
+  #requests = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** A request was served. */
+  count(): void {
+    this.#requests++;
+  }
+
+  /** The supervisor looked; the request that woke the loop is one. */
+  tick(): void {
+    this.#ticks++;
+    if (this.#requests <= 1 || this.#ticks >= TICKS_BUSY) this.#run();
+    this.#requests = 0;
+  }
+
+  /** A failure is kept by the files that lost data, for their next fsync; and told. */
+  #run(): void {
+    this.#ticks = 0;
+    const session = this.#session;
+    if (!session.dirty || session.fs.readOnly) return;
+    session.dirty = false;
+    try {
+      runSync(session.vfs.sync());
+    } catch (error) {
+      session.complain('writeback', error);
+    }
   }
 }
 
@@ -67,6 +95,7 @@ export function writeBack(session: Session): void {
  */
 export function serveSync(fd: number, session: Session, control: Int32Array, served: () => void): void {
   const channel = new Channel(session.options.requestBytes);
+  const writeback = new Writeback(session);
   let isServed = false;
   for (;;) {
     const length = receive(fd, channel);
@@ -74,6 +103,7 @@ export function serveSync(fd: number, session: Session, control: Int32Array, ser
     if (length > 0 && channel.begin(length)) {
       const reply = runSync(handle(session, channel));
       if (reply !== NO_REPLY) send(fd, session, channel, reply);
+      writeback.count();
       if (!isServed && session.agreed !== undefined) {
         isServed = true;
         served();
@@ -84,6 +114,7 @@ export function serveSync(fd: number, session: Session, control: Int32Array, ser
     if (asked === 0) continue;
     Atomics.and(control, CONTROL_WISHES, ~CONTROL_WRITEBACK);
     if ((asked & CONTROL_STOP) !== 0) return;
-    if ((asked & CONTROL_WRITEBACK) !== 0) writeBack(session);
+    if ((asked & CONTROL_WRITEBACK) !== 0) writeback.tick();
+    control[CONTROL_DIRTY] = session.dirty ? 1 : 0;
   }
 }

@@ -2,7 +2,7 @@
  * The server process: `main` opens /dev/fuse, starts the thread that serves (worker.ts), mounts, and then supervises.
  *
  * - SIGTERM and SIGINT unmount: gently, else (somebody still uses it) lazily, with all that is dirty written first.
- * - Every five seconds, when something was changed, the loop is woken to write it back.
+ * - From time to time, while something is dirty, the loop is woken to write it back.
  * - It ends when the image is unmounted, with code 0 if all is on the image.
  *
  * The event loop lives in this thread; the other one blocks in read(2). To wake it, this one asks for the mount's own
@@ -15,9 +15,6 @@ import { deviceName, FS_TYPE, run, SERVER_TITLE } from './mountpoint.js';
 import { kernelOptions, type ServeOptions } from './options.js';
 import { CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './serve-sync.js';
 import type { WorkerMessage, WorkerTask } from './worker.js';
-
-/** As Linux: `dirty_writeback_centisecs`. */
-const WRITEBACK_MS = 5000;
 
 export interface ServerTask {
   /** Absolute. */
@@ -100,7 +97,7 @@ class Supervisor {
     return new Promise((resolve) => {
       const timer = setInterval(() => {
         if (Atomics.load(this.#control, CONTROL_DIRTY) !== 0) this.#ask(CONTROL_WRITEBACK);
-      }, WRITEBACK_MS);
+      }, this.#task.options.writebackIntervalMs);
       const stop = (): void => {
         void this.#stop();
       };

@@ -77,7 +77,7 @@ export class Bench {
     this.server = await startServer({
       image: this.image,
       dir: this.mnt,
-      options: parseMountOptions(options),
+      options: { ...parseMountOptions(options), writebackIntervalMs: 500 },
       program: this.#program,
     });
     return this.server;

@@ -68,7 +68,7 @@ describeMounted('a mount', () => {
   it('writes back by itself', async () => {
     await bench.mount();
     writeFileSync(join(bench.mnt, 'a'), 'later');
-    await new Promise((resolve) => setTimeout(resolve, 6000));
+    await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(sh(`debugfs -R 'cat a' '${bench.image}' 2>/dev/null`)).toBe('later');
     await bench.unmount();
   });

@@ -20,10 +20,11 @@ export const getattr: Handler = function* (session, channel) {
   }
 };
 
+/** Asked for creation times alone; ENOSYS, said once, and GETATTR does for all. */
 export const statx: Handler = function* (session, channel) {
+  if (!session.options.btime) throw new FsError('ENOSYS');
   const inode = yield* session.hold(channel.nodeid);
   try {
-    if (inode.btime === undefined) throw new FsError('ENOSYS');
     channel.clear(FuseStatxOut.size);
     return putStatx(channel.replyView, channel.out, inode, session.style);
   } finally {
