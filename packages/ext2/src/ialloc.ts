@@ -9,6 +9,7 @@ import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { clearRange, findNextZero, setRange, testBit } from './bitmap.js';
 import { FLAG_TOPDIR, type Ext2InodeInCore } from './inode.js';
+import { peekFreeSlot, readSlot } from './inode-table.js';
 import { ROOT_INO } from './ondisk.js';
 import type { Volume } from './volume.js';
 
@@ -19,10 +20,10 @@ const BLOCK_COST = 256;
 export const groupOfIno = (vol: Volume, ino: number): number => Math.floor((ino - 1) / vol.info.inodesPerGroup);
 
 /**
- * Takes a free inode.
+ * Takes a free inode. Its slot in the table is looked at first: a bitmap that calls an inode in use free must not cost it.
  *
- * Waits on: reads of inode bitmaps, at worst each once.
- * @throws FsError ENOSPC when there is none
+ * Waits on: reads of inode bitmaps, at worst each once; one read of the table block.
+ * @throws FsError ENOSPC when there is none; EUCLEAN when the bitmap lies, with nothing changed
  */
 export function* allocInode(vol: Volume, parent: Ext2InodeInCore, isDirectory: boolean): Io<number> {
   const { groups, info } = vol;
@@ -31,9 +32,7 @@ export function* allocInode(vol: Volume, parent: Ext2InodeInCore, isDirectory: b
   for (let i = 0; i < groups.count; i++) {
     const group = (start + i) % groups.count;
     if ((groups.freeInodes[group] ?? 0) <= 0) continue;
-    const buf = vol.peekBlock(groups.inodeBitmap[group] ?? 0) ?? (yield* vol.readBlock(groups.inodeBitmap[group] ?? 0));
-    const low = group === 0 ? info.firstIno - 1 : 0;
-    const bit = findNextZero(buf.bytes, Math.max(low, groups.inodeHint[group] ?? 0), info.inodesPerGroup);
+    const { buf, bit } = yield* findFree(vol, group);
     groups.inodeHint[group] = bit < 0 ? info.inodesPerGroup : bit + 1;
     if (bit < 0) continue; // the count lied
     setRange(buf.bytes, bit, 1);
@@ -49,6 +48,22 @@ export function* allocInode(vol: Volume, parent: Ext2InodeInCore, isDirectory: b
     return group * info.inodesPerGroup + bit + 1;
   }
   throw new FsError('ENOSPC', { why: 'no free inodes' });
+}
+
+/** The first free bit of a group's bitmap, from its hint on (-1: none); what it says holds until the next wait. */
+function* findFree(vol: Volume, group: number): Io<{ readonly buf: Buf; readonly bit: number }> {
+  const { groups, info } = vol;
+  const location = groups.inodeBitmap[group] ?? 0;
+  const low = group === 0 ? info.firstIno - 1 : 0;
+  for (;;) {
+    const buf = vol.peekBlock(location) ?? (yield* vol.readBlock(location));
+    const bit = findNextZero(buf.bytes, Math.max(low, groups.inodeHint[group] ?? 0), info.inodesPerGroup);
+    if (bit < 0) return { buf, bit };
+    const ino = group * info.inodesPerGroup + bit + 1;
+    if (peekFreeSlot(vol, ino) !== undefined) return { buf, bit };
+    // Another may take the bit while we wait: look again.
+    yield* readSlot(vol, ino);
+  }
 }
 
 /**

@@ -5,8 +5,8 @@
  * dirty; the buffer goes to the device with the other metadata.
  */
 import type { Buf } from '@iomap/buffer-cache';
-import { FsError, withContext, type Io } from '@iomap/io';
-import { decodeInode, encodeInode, Ext2InodeInCore } from './inode.js';
+import { corrupt, FsError, withContext, type Io } from '@iomap/io';
+import { decodeInode, encodeInode, Ext2InodeInCore, isSlotInUse } from './inode.js';
 import type { Volume } from './volume.js';
 
 /** Table blocks read ahead when inodes are read one after another. */
@@ -62,6 +62,23 @@ export function peekInode(vol: Volume, ino: number): Ext2InodeInCore | undefined
   }
 }
 
+/**
+ * The table block of a number that the bitmap says is free, if it is cached. @throws FsError EUCLEAN when its slot is in use
+ */
+export function peekFreeSlot(vol: Volume, ino: number): Buf | undefined {
+  const { block, offset } = locate(vol, ino);
+  const buf = vol.peekBlock(block);
+  if (buf !== undefined && isSlotInUse(buf.view, offset)) {
+    throw corrupt('the bitmap says that an inode in use is free', { ino, field: 'bg_inode_bitmap' });
+  }
+  return buf;
+}
+
+/** Reads the table block of a number, which its first write needs anyway. */
+export function readSlot(vol: Volume, ino: number): Io<Buf> {
+  return readTableBlock(vol, locate(vol, ino).block);
+}
+
 function decodeSlot(vol: Volume, ino: number, buf: Buf, offset: number): Ext2InodeInCore {
   const inode = new Ext2InodeInCore(ino, vol.blockSize, vol.makeMapping);
   try {
@@ -86,12 +103,24 @@ function put(vol: Volume, inode: Ext2InodeInCore, buf: Buf, offset: number, owne
   vol.markDirty(buf, owner);
 }
 
-/** Encodes one dirty inode into its table; `owner`: whose fsync must write that block. */
+/**
+ * Encodes one dirty inode into its table; `owner`: whose fsync must write that block.
+ *
+ * Waits on: one read of the table block; for an owner, a write of it that another task has in flight.
+ */
 export function* writeInode(vol: Volume, inode: Ext2InodeInCore, owner?: object): Io<void> {
   const { block, offset } = locate(vol, inode.ino);
-  const buf = vol.peekBlock(block) ?? (yield* vol.readBlock(block));
-  // It may be clean with its block still dirty: encoded earlier, for nobody's fsync.
-  if (inode.isDirty || (owner !== undefined && buf.dirty)) put(vol, inode, buf, offset, owner);
+  for (;;) {
+    const buf = vol.peekBlock(block) ?? (yield* vol.readBlock(block));
+    // It may be clean with its block still dirty: encoded earlier, for nobody's fsync.
+    if (inode.isDirty || (owner !== undefined && buf.dirty)) {
+      put(vol, inode, buf, offset, owner);
+      return;
+    }
+    // Or on its way to the device, where the owner's flush must not overtake it. A write that fails leaves the block dirty.
+    if (owner === undefined || !buf.writing) return;
+    yield* vol.buffers.settle(buf.pos);
+  }
 }
 
 /** Encodes all dirty inodes, in the order of the tables. */

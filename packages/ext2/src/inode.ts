@@ -91,6 +91,8 @@ export class Ext2InodeInCore implements Inode {
   dir: DirState | undefined = undefined;
   /** The directory that took its newest name, until an fsync has made that durable. */
   namedIn: Ext2InodeInCore | undefined = undefined;
+  /** A failed writeback that a sync has told and the file's own fsync has not. */
+  untoldError: FsError | undefined = undefined;
   #mapping: AddressSpace | undefined = undefined;
   readonly #makeMapping: (inode: Ext2InodeInCore) => AddressSpace;
 
@@ -205,6 +207,10 @@ export interface InodeSlot {
   /** Where the inode starts in both. */
   readonly at: number;
 }
+
+/** Does this slot hold an inode that somebody has? One that was freed keeps its mode, an unused one is all zeroes. */
+export const isSlotInUse = (view: DataView, at: number): boolean =>
+  view.getUint16(at + o.i_links_count, true) !== 0 && view.getUint16(at + o.i_mode, true) !== 0;
 
 /**
  * Fills `inode` from its slot.
