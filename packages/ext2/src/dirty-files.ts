@@ -71,7 +71,11 @@ export function* flushFiles(vol: Volume): Io<void> {
     // Not `writeBatch`'s: writes that were in flight before it.
     if (mapping !== undefined) yield* mapping.waitInFlight(0, Infinity);
     const error = mapping?.takeError();
-    if (error !== undefined) failure ??= withContext(error, { detail: { ino: inode.ino } });
+    if (error !== undefined) {
+      // The file's own fsync has to hear of it too.
+      inode.untoldError ??= error;
+      failure ??= withContext(error, { detail: { ino: inode.ino } });
+    }
     if (error !== undefined || (mapping?.dirtyBytes ?? 0) === 0) vol.dirtyFiles.delete(inode);
   }
   if (failure !== undefined) throw failure;

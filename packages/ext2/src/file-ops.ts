@@ -13,6 +13,7 @@ import {
   IOMAP_ZERO,
   peekBufferedRead,
   peekBufferedWrite,
+  punchPageCache,
   truncatePage,
   truncatePageCache,
   writeback,
@@ -27,7 +28,7 @@ import type { MapRun } from './extent-cache.js';
 import { allocMap, mapBlocksMax, peekMap, readMap } from './indirect.js';
 import type { Ext2InodeInCore } from './inode.js';
 import { RO_COMPAT } from './ondisk.js';
-import { truncateBlocks } from './truncate.js';
+import { truncateBlocks, unmapRun } from './truncate.js';
 import { guarded, type Volume } from './volume.js';
 
 /** Files beyond this need the `large_file` feature. */
@@ -124,12 +125,13 @@ export class FileOps {
     vol.markInodeDirty(inode);
   }
 
-  /** Writes back the file's dirty data. @throws FsError the first failure, once */
+  /** Writes back the file's dirty data. @throws FsError the first failure, once, also where a sync has met it before */
   *flush(inode: Ext2InodeInCore): Io<void> {
     const mapping = inode.mappingIfAny;
     if (mapping === undefined) return;
     yield* writeback(inode, this.writeback, { pos: 0, len: Infinity });
-    const error = mapping.takeError();
+    const error = mapping.takeError() ?? inode.untoldError;
+    inode.untoldError = undefined;
     if (error !== undefined) throw error;
   }
 }
@@ -222,12 +224,14 @@ function makeIomapOps(vol: Volume): IomapOps<Ext2InodeInCore> {
     },
     *end(inode, pos, length, written, flags, iomap) {
       if ((iomap.flags & IOMAP_F_NEW) === 0 || written >= length || !isCreate(flags)) return;
-      // A short write into new blocks: those behind the end of file go back.
-      const keep = Math.ceil(Math.max(inode.size, pos + written) / blockSize);
-      if (keep * blockSize < iomap.offset + iomap.length) {
-        yield* truncatePageCache(inode, Math.max(inode.size, pos + written));
-        yield* guarded(vol, truncateBlocks(vol, inode, keep));
-      }
+      // A short write into new blocks: those that nothing was written to hold what others had there. They go back.
+      const first = written === 0 ? Math.floor(pos / blockSize) : Math.ceil((pos + written) / blockSize);
+      const count = Math.ceil((iomap.offset + iomap.length) / blockSize) - first;
+      if (count <= 0) return;
+      yield* punchPageCache(inode, first * blockSize, count * blockSize);
+      // Behind the end of file, tree blocks that become empty go too; a hole inside keeps them for the next write.
+      const isBehind = first * blockSize >= inode.size;
+      yield* guarded(vol, isBehind ? truncateBlocks(vol, inode, first) : unmapRun(vol, inode, first, count));
     },
   };
 }

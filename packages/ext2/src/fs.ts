@@ -115,6 +115,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
       if (inode.mappingIfAny !== undefined) yield* truncatePageCache(inode, 0);
       yield* guarded(vol, destroyInode(vol, inode, vol.env.now()));
     } else if (canWrite) {
+      inode.untoldError = undefined; // a sync told it, and no file is open to ask
       if (inode.mappingIfAny !== undefined) yield* this.#files.flush(inode);
       if (inode.isDirty) yield* writeInode(vol, inode);
       vol.evicted.add(inode.ino);

@@ -238,6 +238,23 @@ export function* allocMap(vol: Volume, inode: Ext2InodeInCore, request: { fileBl
   }
 }
 
+/** Zeroes the `count` pointers of mapped blocks from `fileBlock` on; all of them are in one leaf. */
+export function* clearMap(vol: Volume, inode: Ext2InodeInCore, fileBlock: number, count: number): Io<void> {
+  const path = yield* walk(vol, inode, fileBlock);
+  try {
+    if (path.missing > 0 || path.leafIndex + count > path.leafLimit) {
+      throw corrupt('a run of new blocks is not mapped', { ino: inode.ino });
+    }
+    for (let at = path.leafIndex; at < path.leafIndex + count; at++) {
+      if (path.buf === undefined) inode.block[at] = 0;
+      else path.buf.view.setUint32(at * 4, 0, true);
+    }
+    if (path.buf !== undefined) vol.markDirty(path.buf, inode);
+  } finally {
+    path.buf?.put();
+  }
+}
+
 interface Parts {
   readonly tree: readonly number[];
   readonly data: BlockRun;

@@ -7,7 +7,8 @@
  */
 import { corrupt, type Io } from '@iomap/io';
 import { freeRun } from './balloc.js';
-import { treeBlocks } from './indirect.js';
+import type { MapRun } from './extent-cache.js';
+import { clearMap, readMap, treeBlocks } from './indirect.js';
 import { NDIR_BLOCKS, type Ext2InodeInCore } from './inode.js';
 import type { Volume } from './volume.js';
 
@@ -49,6 +50,27 @@ export function* truncateBlocks(vol: Volume, inode: Ext2InodeInCore, fileBlock: 
   yield* free(vol, inode, pending, 0);
   inode.mapChanged();
   vol.markInodeDirty(inode);
+}
+
+/**
+ * Makes a hole of the `count` blocks from `fileBlock` on, and frees them. They are one run, or a part of it, as `allocMap` gave
+ * it: inside one leaf. Tree blocks stay. The page cache of the range is gone already.
+ *
+ * Locks: the inode, exclusive. Waits on: reads of tree blocks and bitmaps.
+ * @throws FsError EUCLEAN for pointers that cannot be
+ */
+export function* unmapRun(vol: Volume, inode: Ext2InodeInCore, fileBlock: number, count: number): Io<void> {
+  const run: MapRun = { block: 0, count: 0 };
+  yield* readMap(vol, inode, fileBlock, run);
+  if (run.block === 0 || run.count < count) throw corrupt('a run of new blocks is not mapped', { ino: inode.ino });
+  yield* clearMap(vol, inode, fileBlock, count);
+  vol.reservations.drop(inode);
+  inode.extentsIfAny?.truncate(fileBlock);
+  inode.nextFileBlock = -1;
+  inode.blocks = Math.max(0, inode.blocks - count * vol.sectorsPerBlock);
+  inode.mapChanged();
+  vol.markInodeDirty(inode);
+  yield* freeRun(vol, run.block, count);
 }
 
 /** Adds a block to the run if it continues it. */
