@@ -18,6 +18,8 @@ export const REPLY_AT = PAGE - FuseOutHeader.size;
 /** Room in both beside bulk data: a header, names (two of 4 KiB at most), a list of forgets. */
 const EXTRA = 4 * PAGE;
 
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
 export class Channel {
   /** Largest READ or WRITE, bytes. */
   readonly dataMax: number;
@@ -46,10 +48,10 @@ export class Channel {
   constructor(dataMax: number) {
     this.dataMax = dataMax;
     this.input = new Uint8Array(PAGE + dataMax + EXTRA);
-    this.view = new DataView(this.input.buffer);
-    this.#text = Buffer.from(this.input.buffer);
+    this.view = viewOf(this.input);
+    this.#text = Buffer.from(this.input.buffer, this.input.byteOffset, this.input.byteLength);
     this.reply = new Uint8Array(PAGE + dataMax + EXTRA);
-    this.replyView = new DataView(this.reply.buffer);
+    this.replyView = viewOf(this.reply);
   }
 
   /** Bytes that a read of the device may fill, from `REQUEST_AT`. */

@@ -100,6 +100,7 @@ class Kernel {
   }
 }
 
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const struct = (size: number): Uint8Array => new Uint8Array(size);
 const text = (...names: string[]): Uint8Array => Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
 const join = (...parts: Uint8Array[]): Uint8Array => Uint8Array.from(Buffer.concat(parts));
@@ -196,7 +197,7 @@ describe('data', () => {
     const write = struct(FuseWriteIn.size);
     Object.assign(FuseWriteIn.at(write), { offset: 123, size: data.length });
     const out = kernel.done(OP.WRITE, node, join(write, data));
-    expect(new DataView(out.buffer).getUint32(0, true)).toBe(100_000);
+    expect(viewOf(out).getUint32(0, true)).toBe(100_000);
     const read = struct(FuseReadIn.size);
     Object.assign(FuseReadIn.at(read), { offset: 0, size: 131_072 });
     expect(Buffer.compare(kernel.done(OP.READ, node, read), join(new Uint8Array(123), data))).toBe(0);
@@ -257,7 +258,7 @@ describe('directories', () => {
         const list = kernel.done(op, 1, read);
         if (list.length === 0) break;
         expect(list.length).toBeLessThanOrEqual(1000);
-        const view = new DataView(list.buffer);
+        const view = viewOf(list);
         for (let at = 0; at < list.length; ) {
           const head = op === OP.READDIR ? 0 : FuseEntryOut.size;
           const length = view.getUint32(at + head + 16, true);
@@ -291,7 +292,7 @@ describe('the rest', () => {
       new DataView(bytes.buffer).setUint32(0, size, true);
       return bytes;
     };
-    expect(new DataView(kernel.done(OP.GETXATTR, node, join(ask(0), text('user.x'))).buffer).getUint32(0, true)).toBe(6);
+    expect(viewOf(kernel.done(OP.GETXATTR, node, join(ask(0), text('user.x')))).getUint32(0, true)).toBe(6);
     expect(kernel.done(OP.GETXATTR, node, join(ask(100), text('user.x')))).toEqual(Uint8Array.from(value));
     expect(kernel.error(OP.GETXATTR, node, join(ask(3), text('user.x')))).toBe(-34);
     expect(kernel.error(OP.GETXATTR, node, join(ask(100), text('security.capability')))).toBe(ENODATA);

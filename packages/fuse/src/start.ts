@@ -33,7 +33,7 @@ export interface StartedServer {
   /** Exit code of the server, when it ends. */
   readonly ended: Promise<number>;
   /** Asks it to unmount (SIGTERM). */
-  stop(): void;
+  readonly stop: () => void;
 }
 
 function hostError(error: unknown, path: string): FsError {
@@ -107,7 +107,10 @@ export async function startServer(request: StartRequest): Promise<StartedServer>
   child.stdio[3]?.destroy();
   if (!report.ok) throw new FsError(fsCodeOf(report.code), { why: report.text });
   if (!foreground) child.unref();
-  return { pid: child.pid ?? 0, minor: report.minor, ended, stop: () => child.kill('SIGTERM') };
+  const stop = (): void => {
+    child.kill('SIGTERM');
+  };
+  return { pid: child.pid ?? 0, minor: report.minor, ended, stop };
 }
 
 /** The server of a mount (`major:minor`), if it runs in sight. */
@@ -168,11 +171,11 @@ export async function unmount(dir: string, options: { readonly lazy?: boolean } 
   const entry = mountAt(point);
   if (entry?.type !== FS_TYPE) throw new FsError('EINVAL', { why: 'no image is mounted there', path: dir });
   const pid = serverOf(entry.device);
-  let failure: unknown;
+  let failure: FsError | undefined;
   try {
     syncMount(point);
   } catch (error) {
-    failure = error;
+    failure = error instanceof FsError ? error : hostError(error, point);
   }
   for (let left = 5; ; left--) {
     const { code, text } = await run('umount', ['-i', ...(options.lazy === true ? ['-l'] : []), point]);

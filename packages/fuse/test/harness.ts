@@ -33,7 +33,7 @@ export const describeMounted = (name: string, body: () => void): void => {
 /** A test that needs one more program. */
 export const itWith = (tool: string): typeof it => {
   const found = spawnSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' }).status === 0;
-  return (found || process.env['CI'] === 'true' ? it : it.skip) as typeof it;
+  return found || process.env['CI'] === 'true' ? it : it.skip;
 };
 
 /** Runs a command; its standard output. @throws with what it said when it fails */

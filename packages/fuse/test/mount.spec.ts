@@ -51,7 +51,7 @@ describeMounted('a mount', () => {
     expect(await server.ended).toBe(0);
     bench.server = undefined;
     // Nobody is there any more to be told of the close.
-    expect(() => closeSync(fd)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }));
+    expect(() => closeSync(fd)).toThrow(/ENOTCONN/);
     expect(mountAt(bench.mnt)).toBeUndefined();
     bench.check();
     expect(bench.inKernel('cat a') ?? 'kept').toBe('kept');
@@ -76,7 +76,7 @@ describeMounted('a mount', () => {
   it('read-only: nothing changes, not a byte of the image', async () => {
     const before = sh(`sha1sum '${bench.image}'`);
     await bench.mount('ro');
-    expect(() => writeFileSync(join(bench.mnt, 'a'), '')).toThrow(expect.objectContaining({ code: 'EROFS' }));
+    expect(() => writeFileSync(join(bench.mnt, 'a'), '')).toThrow(/EROFS/);
     expect(sh('ls', { cwd: bench.mnt }).trim()).toBe('lost+found');
     await bench.unmount();
     expect(sh(`sha1sum '${bench.image}'`)).toBe(before);

@@ -17,7 +17,7 @@ import { NO_REPLY, type Session } from '../session.js';
 import { putCount } from '../wire.js';
 import { changed, need, type Handler } from './handler.js';
 
-// eslint-disable-next-line require-yield
+ 
 export const init: Handler = function* (session, channel) {
   const offer = channel.bytes(0, channel.end - channel.at);
   const agreed = negotiate(offer, { ...session.wishes, dataMax: Math.min(session.wishes.dataMax, channel.dataMax) });
@@ -41,7 +41,7 @@ export const statfs: Handler = function* (session, channel) {
   return length;
 };
 
-// eslint-disable-next-line require-yield
+ 
 export const destroy: Handler = function* (session) {
   session.destroyed = true;
   return 0;
@@ -51,7 +51,7 @@ export const destroy: Handler = function* (session) {
  * INTERRUPT: a request under way may end early with EINTR. Ours are short, and what they change is changed or not: they end by
  * themselves, which the protocol allows. There is no answer to give.
  */
-// eslint-disable-next-line require-yield
+ 
 export const interrupt: Handler = function* () {
   return NO_REPLY;
 };
