@@ -21,6 +21,7 @@ export interface IntoImageOptions {
 }
 
 const SCRATCH_BYTES = 1024 * 1024;
+const ACLS: readonly Name[] = ['system.posix_acl_access', 'system.posix_acl_default'];
 
 export function copyIntoImage(editor: Editor, source: Source, dest: Name, options: IntoImageOptions): void {
   new IntoImage(editor, source, options).copy(source.root, dest);
@@ -30,7 +31,6 @@ class IntoImage {
   private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   /** Names given to inodes that have several, when links are kept. */
   private readonly firstNames = new Map<SourceInode, Name>();
-  private readonly umask = process.umask();
 
   constructor(
     private readonly editor: Editor,
@@ -39,14 +39,15 @@ class IntoImage {
   ) {}
 
   copy(top: SourceInode, dest: Name): void {
-    const finish: { from: SourceInode; path: Name; isNew: boolean }[] = [];
+    const finish: { from: SourceInode; path: Name }[] = [];
     const stack: { from: SourceInode; path: Name }[] = [{ from: top, path: dest }];
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
       const { from, path } = next;
       try {
         at({ image: this.editor.label, path: shown(path) }, () => {
           if (from.type === 'directory') {
-            finish.push({ from, path, isNew: this.directory(path) });
+            this.directory(from, path);
+            finish.push({ from, path });
             for (let i = from.entries.length - 1; i >= 0; i--) {
               const entry = from.entries[i];
               if (entry !== undefined) stack.push({ from: entry.inode, path: `${path === '/' ? '' : path}/${entry.name}` });
@@ -61,7 +62,7 @@ class IntoImage {
     // Their content has changed their times, and they may be closed for writing now.
     for (let i = finish.length - 1; i >= 0; i--) {
       const dir = finish[i];
-      if (dir !== undefined && (dir.isNew || this.options.preserve)) this.attributes(dir.from, dir.path);
+      if (dir !== undefined && this.options.preserve) this.attributes(dir.from, dir.path);
     }
   }
 
@@ -74,14 +75,11 @@ class IntoImage {
     }
   }
 
-  private directory(path: Name): boolean {
+  private directory(from: SourceInode, path: Name): void {
     const there = this.there(path, true);
-    if (there === undefined) {
-      runSync(this.editor.vfs.mkdir(path, 0o777));
-      return true;
-    }
-    if ((there.mode & 0o170000) !== 0o040000) throw new CommandError('ENOTDIR', 'something that is no directory is in its place');
-    return false;
+    // The umask or a default ACL applies; whatever is left, root may write into it.
+    if (there === undefined) runSync(this.editor.vfs.mkdir(path, from.mode & 0o777));
+    else if ((there.mode & 0o170000) !== 0o040000) throw new CommandError('ENOTDIR', 'something that is no directory is in its place');
   }
 
   private leaf(from: SourceInode, path: Name): void {
@@ -152,15 +150,16 @@ class IntoImage {
     }
   }
 
+  /** With `preserve`, the source's owner, mode, attributes and times; else what its making gave it stays. */
   private attributes(from: SourceInode, path: Name): void {
+    if (!this.options.preserve) return;
     const { vfs } = this.editor;
     const isLink = from.type === 'symlink';
-    if (!this.options.preserve) {
-      // Made with our umask already; a directory that was made to be written into gets its own mode now.
-      if (from.type === 'directory') runSync(vfs.setattr(path, { mode: from.mode & 0o777 & ~this.umask }, false));
-      return;
-    }
     runSync(vfs.setattr(path, { uid: from.uid, gid: from.gid }, false));
+    // Before the mode, which an ACL would take for its own: what its directory, or an older file, has and the source has not.
+    for (const name of isLink ? [] : runSync(vfs.listxattr(path, false))) {
+      if (ACLS.includes(name) && from.xattrs?.has(name) !== true) runSync(vfs.removexattr(path, name, false));
+    }
     if (!isLink) runSync(vfs.setattr(path, { mode: from.mode & 0o7777 }, false));
     for (const [name, value] of from.xattrs ?? []) {
       try {
