@@ -298,23 +298,22 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
 
   *#fsyncMetadata(inode: Ext2InodeInCore): Io<void> {
     const vol = this.volume;
-    const seen = new Set<Ext2InodeInCore>();
+    const evicted = vol.evicted.count;
+    /** Those that are made durable, with the count of their names then. */
+    const seen = new Map<Ext2InodeInCore, number>();
     let isAll = false;
-    for (let at: Ext2InodeInCore | undefined = inode; at !== undefined && !seen.has(at); ) {
-      seen.add(at);
+    for (let at: Ext2InodeInCore | undefined = inode; at !== undefined && !seen.has(at); at = at.namedIn) {
+      seen.set(at, at.nameCount);
       if (at.isGone || vol.evicted.has(at.ino)) isAll = true;
       if (!at.isGone) yield* writeInode(vol, at, at);
       if (!isAll) yield* vol.buffers.syncOwner(at);
-      const next: Ext2InodeInCore | undefined = at.namedIn;
-      at.namedIn = undefined;
-      at = next;
     }
-    if (isAll) {
-      yield* vol.buffers.sync();
-      vol.evicted.clear();
-    }
+    if (isAll) yield* vol.buffers.sync();
     // Orders: all of the above is durable before fsync returns.
     yield* vol.buffers.flush();
+    // Only now: another fsync on the same way must not pass by what was still in flight. What came meanwhile stays.
+    for (const [at, nameCount] of seen) if (at.nameCount === nameCount) at.namedIn = undefined;
+    if (isAll) vol.evicted.forget(evicted);
   }
 
   /** A metadata write that fails shuts the mount down. */
@@ -384,13 +383,15 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
 
   *#syncMetadata(): Io<void> {
     const vol = this.volume;
+    // What is evicted from here on may miss this sync.
+    const evicted = vol.evicted.count;
     yield* writeInodes(vol);
     yield* vol.groups.writeBack(vol.buffers);
     yield* writeSuper(vol, {});
     yield* vol.buffers.sync();
-    vol.evicted.clear();
     // Orders: everything that was written is durable before sync returns.
     yield* vol.buffers.flush();
+    vol.evicted.forget(evicted);
   }
 
   *unmount(): Io<void> {

@@ -91,6 +91,8 @@ export class Ext2InodeInCore implements Inode {
   dir: DirState | undefined = undefined;
   /** The directory that took its newest name, until an fsync has made that durable. */
   namedIn: Ext2InodeInCore | undefined = undefined;
+  /** Counts the names it was given: an fsync makes durable the one that it began with. */
+  nameCount = 0;
   /** A failed writeback that a sync has told and the file's own fsync has not. */
   untoldError: FsError | undefined = undefined;
   #mapping: AddressSpace | undefined = undefined;
@@ -122,6 +124,12 @@ export class Ext2InodeInCore implements Inode {
 
   get extentsIfAny(): ExtentCache | undefined {
     return this.#extents;
+  }
+
+  /** `dir` has got a new name for it. */
+  nameIn(dir: Ext2InodeInCore): void {
+    this.namedIn = dir;
+    this.nameCount++;
   }
 
   /** I1: the block map changed. */

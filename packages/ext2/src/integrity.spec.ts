@@ -38,15 +38,15 @@ const codeOf = (run: () => unknown): string => {
   return 'none';
 };
 
-/** Answers a turn later; while `isHeld`, writes not before `release`. Logs what it was given. */
-function slowDevice(base: BlockDevice): { device: BlockDevice; log: string[]; hold(): void; release(): void } {
-  let isHeld = false;
+/** Answers a turn later; writes that `hold` names (those that touch `pos`, or all) not before `release`. Logs the operations. */
+function slowDevice(base: BlockDevice): { device: BlockDevice; log: string[]; hold(pos?: number): void; release(): void } {
+  let isHeld = (_bio: Bio): boolean => false;
   let waiting: (() => void)[] = [];
   const log: string[] = [];
   const submit = async (bio: Bio): Promise<IoResult> => {
     log.push(bio.op);
     await new Promise<void>((resolve) => {
-      if (isHeld && bio.op === 'write') waiting.push(resolve);
+      if (bio.op === 'write' && isHeld(bio)) waiting.push(resolve);
       else setImmediate(resolve);
     });
     return base.submit(bio);
@@ -55,11 +55,11 @@ function slowDevice(base: BlockDevice): { device: BlockDevice; log: string[]; ho
   return {
     device: { name, synchronous: false, sizeBytes, sectorSize, readOnly, limits, submit, close: () => undefined },
     log,
-    hold: () => {
-      isHeld = true;
+    hold: (pos) => {
+      isHeld = (bio) => pos === undefined || (bio.pos <= pos && pos < bio.pos + bio.lengthBytes);
     },
     release: () => {
-      isHeld = false;
+      isHeld = () => false;
       for (const go of waiting) go();
       waiting = [];
     },
@@ -93,6 +93,30 @@ describe('fsync on a device that takes time', () => {
     slow.release();
     await Promise.all([sync, fsync]);
     await runAsync(vfs.close(fd));
+    await runAsync(vfs.unmount());
+  });
+});
+
+describe('fsync of two files of one new directory', () => {
+  it('does not pass by the name of the directory that the first has in flight', async () => {
+    const { slow, fs, vfs } = await slowWorld();
+    await runAsync(vfs.mkdir('/d', 0o777));
+    const a = await runAsync(vfs.open('/d/a', O_CREAT | O_RDWR));
+    const b = await runAsync(vfs.open('/d/b', O_CREAT | O_RDWR));
+    // The block of the root directory, which holds the name of `/d`, takes its time.
+    const root = await runAsync(fs.readInode(fs.rootIno));
+    slow.hold((root.block[0] ?? 0) * 1024);
+    slow.log.length = 0;
+    const first = runAsync(vfs.fsync(a));
+    await turns();
+    const second = runAsync(vfs.fsync(b));
+    await turns();
+    const log = [...slow.log];
+    slow.release();
+    await Promise.all([first, second]);
+    expect(log).toContain('write');
+    expect(log).not.toContain('flush');
+    for (const fd of [a, b]) await runAsync(vfs.close(fd));
     await runAsync(vfs.unmount());
   });
 });

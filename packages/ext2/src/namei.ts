@@ -147,7 +147,7 @@ export class Names {
     }
     if (isDirectory) setNlink(vol, dir, dir.nlink + 1);
     touchDir(vol, dir, init.now);
-    inode.namedIn = dir;
+    inode.nameIn(dir);
     return inode;
   }
 
@@ -191,7 +191,7 @@ export class Names {
       throw error;
     }
     touchDir(vol, dir, init.now);
-    inode.namedIn = dir;
+    inode.nameIn(dir);
     return inode;
   }
 
@@ -202,7 +202,7 @@ export class Names {
     inode.ctime = this.#vol.stamp(now, inode);
     setNlink(this.#vol, inode, inode.nlink + 1);
     touchDir(this.#vol, dir, now);
-    inode.namedIn = dir;
+    inode.nameIn(dir);
   }
 
   *unlink(dir: Ext2InodeInCore, name: string, inode: Ext2InodeInCore, now: Timespec): Io<void> {
@@ -265,7 +265,7 @@ export class Names {
     vol.markInodeDirty(inode);
     touchDir(vol, from.dir, now);
     touchDir(vol, to.dir, now);
-    inode.namedIn = to.dir;
+    inode.nameIn(to.dir);
   }
 
   /** Link counts after a rename: the replaced inode's, and those of directories whose '..' moved. */
@@ -317,8 +317,8 @@ export class Names {
     }
     touchDir(vol, a.dir, now);
     touchDir(vol, b.dir, now);
-    a.inode.namedIn = b.dir;
-    b.inode.namedIn = a.dir;
+    a.inode.nameIn(b.dir);
+    b.inode.nameIn(a.dir);
   }
 }
 

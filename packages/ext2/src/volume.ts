@@ -31,6 +31,30 @@ export interface VolumeParts {
   readonly makeWritebackOps: (vol: Volume) => WritebackOps<Ext2InodeInCore>;
 }
 
+/** Inode numbers in the order they were last added, so that a sync forgets those alone that it has written. */
+export class Evicted {
+  readonly #order = new Map<number, number>();
+  /** Additions so far. */
+  count = 0;
+
+  add(ino: number): void {
+    this.#order.delete(ino);
+    this.#order.set(ino, ++this.count);
+  }
+
+  has(ino: number): boolean {
+    return this.#order.has(ino);
+  }
+
+  /** Forgets what was added when `count` was this or less. */
+  forget(count: number): void {
+    for (const [ino, added] of this.#order) {
+      if (added > count) return;
+      this.#order.delete(ino);
+    }
+  }
+}
+
 export class Volume {
   readonly device: BlockDevice;
   readonly buffers: BufferCache;
@@ -49,7 +73,7 @@ export class Volume {
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles = new Set<Ext2InodeInCore>();
   /** Inodes whose object was let go while their metadata was not yet on the device: an fsync of one writes all metadata. */
-  readonly evicted = new Set<number>();
+  readonly evicted = new Evicted();
   readonly xattrBlocks: XattrBlockCache;
   /** Superblock fields (features) changed since they were written. */
   superDirty = false;
