@@ -32,7 +32,7 @@ function within(run: (editor: Editor) => void): void {
   for (const path of ['/from', '/from/plain', '/from/shared', '/to']) runSync(vfs.mkdir(path, 0o777));
   for (const name of ['a', 'b']) runSync(vfs.close(runSync(vfs.open(`/from/${name}`, O_CREAT | O_WRONLY, 0o666))));
   runSync(vfs.setattr('/from/a', { mode: 0o640 }, true));
-  runSync(vfs.setattr('/from/plain', { mode: 0o2750 }, true));
+  runSync(vfs.setattr('/from/plain', { mode: 0o2770 }, true));
   runSync(vfs.setxattr('/from/b', ACCESS, acl(1234, 5)));
   runSync(vfs.setxattr('/from/shared', DEFAULT, acl(77)));
   runSync(vfs.setxattr('/to', DEFAULT, acl(1000)));
@@ -77,8 +77,8 @@ describe('a copy into a directory with a default ACL', () => {
     within((editor) => {
       copy(editor, false);
       expect(facts(editor, '/to/copy/plain')).toEqual({
-        mode: '750',
-        acls: { [ACCESS]: Buffer.from(acl(1000, 5, 0)).toString('hex'), [DEFAULT]: Buffer.from(acl(1000)).toString('hex') },
+        mode: '770',
+        acls: { [ACCESS]: Buffer.from(acl(1000, 7, 0)).toString('hex'), [DEFAULT]: Buffer.from(acl(1000)).toString('hex') },
       });
     });
   });
