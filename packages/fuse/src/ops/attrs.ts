@@ -3,6 +3,7 @@ import { FsError, type Io, type Timespec } from '@iomap/io';
 import { isDirectory, isRegular, S_ISGID, S_ISUID, S_IXGRP, type Inode } from '@iomap/vfs';
 import { FuseSetattrIn, FuseStatxOut } from '../abi.js';
 import { putAttrOut, putStatx } from '../attr-out.js';
+import { groupsOf } from '../callers.js';
 import type { Channel } from '../channel.js';
 import { FATTR } from '../protocol.js';
 import type { Session } from '../session.js';
@@ -54,16 +55,21 @@ function changeOf(channel: Channel, valid: number): Parameters<Session['vfs']['s
 
 export const CAPABILITY = 'security.capability';
 
+/** Without group execution setgid stays for root and for members of the group. */
+const mayKeepGroup = ({ uid, gid, pid }: Channel, inode: Inode): boolean =>
+  uid === 0 || gid === inode.gid || groupsOf(pid).includes(inode.gid);
+
 /**
- * A write, truncation or change of owner takes setuid, setgid (where the group may execute) and file capabilities away
+ * A write, truncation or change of owner takes setuid, setgid (see `mayKeepGroup`) and file capabilities away
  * (HANDLE_KILLPRIV_V2 leaves that to the server).
  */
-export function* killPrivileges(session: Session, inode: Inode): Io<void> {
+export function* killPrivileges(session: Session, channel: Channel, inode: Inode): Io<void> {
   const { vfs } = session;
   if (isDirectory(inode.mode)) return;
   const names = yield* vfs.listxattrAt(inode);
   if (names.includes(CAPABILITY)) yield* vfs.removexattrAt(inode, CAPABILITY);
-  const mode = inode.mode & ~S_ISUID & ~((inode.mode & S_IXGRP) !== 0 ? S_ISGID : 0);
+  let mode = inode.mode & ~S_ISUID;
+  if ((mode & S_ISGID) !== 0 && ((mode & S_IXGRP) !== 0 || !mayKeepGroup(channel, inode))) mode &= ~S_ISGID;
   if (mode !== inode.mode) yield* vfs.setattrAt(inode, { mode: mode & 0o7777 });
 }
 
@@ -90,7 +96,7 @@ export const setattr: Handler = function* (session, channel) {
     if (valid === 0) {
       // Before a write by an ordinary user: asked only when there are privileges to take, and the answer is how the kernel
       // learns the new mode.
-      yield* killPrivileges(session, inode);
+      yield* killPrivileges(session, channel, inode);
     } else if ((valid & FATTR.CTIME) !== 0 && onlyTimes) {
       yield* flushTimes(session, channel, inode, valid);
     } else {
@@ -99,7 +105,7 @@ export const setattr: Handler = function* (session, channel) {
         throw new FsError('EFBIG');
       }
       yield* session.caller(channel).setattrAt(inode, change);
-      if ((valid & (FATTR.KILL_SUIDGID | FATTR.UID | FATTR.GID)) !== 0) yield* killPrivileges(session, inode);
+      if ((valid & (FATTR.KILL_SUIDGID | FATTR.UID | FATTR.GID)) !== 0) yield* killPrivileges(session, channel, inode);
     }
     yield* changed(session);
     return putAttrOut(channel.replyView, channel.out, inode, session.style);

@@ -45,7 +45,7 @@ export const open: Handler = function* (session, channel) {
   const inode = yield* session.hold(channel.nodeid);
   try {
     checkAccess(session.caller(channel).cred, inode, mask);
-    if ((channel.u32(FuseOpenIn.offsets.open_flags) & FUSE_OPEN_KILL_SUIDGID) !== 0) yield* killPrivileges(session, inode);
+    if ((channel.u32(FuseOpenIn.offsets.open_flags) & FUSE_OPEN_KILL_SUIDGID) !== 0) yield* killPrivileges(session, channel, inode);
     return putOpen(channel, 0, FOPEN_KEEP_CACHE);
   } finally {
     session.put(inode);
@@ -112,7 +112,7 @@ export const write: Handler = function* (session, channel) {
   const inode = yield* session.hold(channel.nodeid);
   try {
     if ((inode.flags & FS_APPEND_FL) !== 0 && (channel.u32(W.flags) & O_APPEND) === 0) throw new FsError('EPERM');
-    if ((writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0) yield* killPrivileges(session, inode);
+    if ((writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0) yield* killPrivileges(session, channel, inode);
     const at = { pos: channel.count(W.offset), whole: (writeFlags & FUSE_WRITE_CACHE) !== 0 };
     const done = yield* writeAll(session, inode, channel.bytes(FuseWriteIn.size, size), at);
     yield* changed(session);
