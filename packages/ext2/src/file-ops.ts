@@ -54,7 +54,7 @@ export class FileOps {
   }
 
   peekRead(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array): number {
-    return peekBufferedRead(inode, pos, bytes);
+    return peekBufferedRead(inode, pos, bytes, this.iomap);
   }
 
   /** Lock: inode, exclusive. @throws FsError EFBIG, ENOSPC, EROFS, EIO */

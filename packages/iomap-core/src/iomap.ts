@@ -55,7 +55,10 @@ export interface IomapOps<I extends IomapInode> {
   peek?(inode: I, pos: number, length: number, flags: number, out: Iomap, src: Iomap): boolean;
   /** Fills `out` with a mapping that covers `pos` (and, for writes, allocates). May be longer or shorter than asked. */
   begin(inode: I, pos: number, length: number, flags: number, out: Iomap, src: Iomap): Io<void>;
-  /** Called for every `begin` (and true `peek`) when present: `written` bytes of `length` were done. */
+  /**
+   * Called for every `begin` when present, and for a true `peek` of a write or zeroing (`peek` for a read takes nothing that
+   * would have to be given back): `written` bytes of `length` were done.
+   */
   end?(inode: I, pos: number, length: number, written: number, flags: number, iomap: Iomap): Io<void>;
   /** Absent: a mapping is valid while its `validityCookie` is that of `inode.mapping` (both 0 where nobody uses them). */
   readonly folioOps?: FolioOps<I>;

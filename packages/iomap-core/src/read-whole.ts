@@ -1,19 +1,19 @@
 /**
- * The first read of a whole small file: straight from the device into the caller's buffer, with no folio.
+ * The first read of a whole small file: straight from the device into the caller's buffer, with no folio and no generator.
  *
  * Most files that are read whole are read once (a copy, a build, a search), and a folio for each would cost a second copy
  * and push out what is used again. So a file earns its place in the cache by a second read (as in 2Q); `AddressSpace.wasRead`
  * remembers the first.
  *
- * Coherent for the reasons given in bypass.ts; it gives up as soon as the file has a folio.
+ * Plain, since nothing here waits: the map is in core (`IomapOps.peek`) and the device answers within the call. Coherent for
+ * the reasons given in bypass.ts; it gives up as soon as the file has a folio.
  */
-import { FsError, roundUp, type Io } from '@iomap/io';
-import { bypassRead } from './bypass.js';
-import type { IomapInode, IomapOps } from './iomap.js';
-import { IomapIter } from './iter.js';
+import { FsError, roundDown, roundUp } from '@iomap/io';
+import { newIomap, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
+import { checkIomap } from './iter.js';
 
-/** May `bufferedRead` of `bytes` at 0 take `readWhole`? The buffer has room for the last sector as a whole. */
-export function isWholeRead(inode: IomapInode, pos: number, bytes: Uint8Array): boolean {
+/** May a read of `bytes` at `pos` be `peekReadWhole`'s? The buffer has room for the last sector as a whole. */
+function isWholeRead(inode: IomapInode, pos: number, bytes: Uint8Array): boolean {
   const { size, mapping } = inode;
   return (
     pos === 0 &&
@@ -26,49 +26,53 @@ export function isWholeRead(inode: IomapInode, pos: number, bytes: Uint8Array): 
 }
 
 /**
- * Reads the file into `bytes`; what the caller has behind its end stays as it was.
- * @returns `inode.size`; -1 when it must be read the other way (a hole, inline data, a device that takes time, a failure)
- * Waits on: data reads, the metadata reads of `begin`.
+ * Reads the whole file into `bytes`; what the caller has behind its end stays as it was.
+ * @returns `inode.size`; -1 when it must be read the other way (not the first read of a whole file, a hole, a map that is not
+ * in core, a device that takes time, a failure, which the other way then tells where it is met)
  */
-export function* readWhole<I extends IomapInode>(inode: I, ops: IomapOps<I>, bytes: Uint8Array): Io<number> {
+export function peekReadWhole<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number, bytes: Uint8Array): number {
+  if (!isWholeRead(inode, pos, bytes) || ops.peek === undefined) return -1;
   const { mapping, size } = inode;
   const { cache } = mapping;
   mapping.wasRead = true;
-  const iter = new IomapIter(inode, ops, 0, size, 0);
+  const iomap = newIomap();
   try {
-    while (iter.pos < size) {
-      if (!iter.peek()) yield* iter.begin();
-      let isWhole = false;
-      let failure: { error: unknown } | undefined;
-      try {
-        isWhole = yield* readPart(iter, bytes);
-      } catch (error) {
-        failure = { error };
-      }
-      yield* iter.finish(failure);
-      if (!isWhole) return -1;
+    for (let at = 0; at < size; ) {
+      if (!ops.peek(inode, at, size - at, 0, iomap, iomap)) return -1;
+      cache.counters.beginPeeks++;
+      checkIomap(iomap, inode, at);
+      const end = readPart(inode, iomap, at, bytes);
+      if (end < 0) return -1;
+      at = end;
     }
   } catch (error) {
-    // The other way reads what comes before the failure, and tells it where it is met.
-    if (!(error instanceof FsError)) throw error;
-    return -1;
+    if (error instanceof FsError) return -1;
+    throw error;
   }
   cache.counters.readBytes += size;
   cache.trace?.({ type: 'read', ino: inode.ino, pos: 0, len: bytes.length, done: size });
   return size;
 }
 
-/** Reads what the current mapping has, the last sector whole; false = it cannot be read so. */
-function* readPart<I extends IomapInode>(iter: IomapIter<I>, bytes: Uint8Array): Io<boolean> {
-  const { inode, iomap, pos } = iter;
+/** Reads what `iomap` has from `pos`, the last sector whole; the answer is where it ends, -1 = it cannot be read so. */
+function readPart(inode: IomapInode, iomap: Iomap, pos: number, bytes: Uint8Array): number {
   const { size, mapping } = inode;
   const { device } = iomap;
-  if (iomap.type !== 'mapped' || device?.synchronous !== true || mapping.folioCount > 0) return false;
-  const end = Math.min(iomap.offset + iomap.length, roundUp(size, device.sectorSize));
-  if (end > bytes.length) return false;
-  const behind = end > size ? bytes.slice(size, end) : undefined;
-  yield* bypassRead(inode, iomap, pos, pos === 0 && end === bytes.length ? bytes : bytes.subarray(pos, end));
+  if (iomap.type !== 'mapped' || device?.synchronous !== true) return -1;
+  const { sectorSize, limits } = device;
+  const addr = iomap.addr + (pos - iomap.offset);
+  const mapEnd = Math.min(iomap.offset + iomap.length, roundUp(size, sectorSize));
+  const end = pos + Math.min(mapEnd - pos, roundDown(limits.maxBioBytes, sectorSize));
+  if (end > bytes.length) return -1;
+  // A copy of what the last sector will overwrite (a Buffer's own `slice` would be a view).
+  const behind = end > size ? new Uint8Array(bytes.subarray(size, end)) : undefined;
+  const segment = pos === 0 && end === bytes.length ? bytes : bytes.subarray(pos, end);
+  const { counters, trace } = mapping.cache;
+  counters.readBios++;
+  counters.readBioBytes += segment.length;
+  counters.bypassReadBytes += segment.length;
+  trace?.({ type: 'bio', ino: inode.ino, op: 'read', addr, len: segment.length, segments: 1 });
+  const result = device.submit({ op: 'read', pos: addr, segments: [segment], lengthBytes: segment.length });
   if (behind !== undefined) bytes.set(behind, size);
-  iter.done = Math.min(end, size) - pos;
-  return true;
+  return 'ok' in result && result.ok ? end : -1;
 }

@@ -11,18 +11,20 @@ import { FsError, roundDown, roundUp, type Io } from '@iomap/io';
 import type { AddressSpace, Folio, Readahead } from '@iomap/page-cache';
 import { Fill, type Demand } from './fill.js';
 import type { IomapInode, IomapOps } from './iomap.js';
-import { isWholeRead, readWhole } from './read-whole.js';
+import { peekReadWhole } from './read-whole.js';
 
 /**
  * Copies cached bytes from `pos`; clips at the inode's size. All or nothing.
+ * @param ops with them, the first read of a whole small file needs no wait either (read-whole.ts)
  * @returns bytes copied (0 at or past the end); -1 when some are not cached
  */
-export function peekBufferedRead(inode: IomapInode, pos: number, bytes: Uint8Array): number {
+export function peekBufferedRead<I extends IomapInode>(inode: I, pos: number, bytes: Uint8Array, ops?: IomapOps<I>): number {
   const { mapping } = inode;
   const want = Math.min(bytes.length, inode.size - pos);
   if (want <= 0) return 0;
   const folio = mapping.lookup(pos);
-  if (folio === undefined || folio.readaheadMark) return -1;
+  if (folio === undefined) return ops === undefined ? -1 : peekReadWhole(inode, ops, pos, bytes);
+  if (folio.readaheadMark) return -1;
   const from = pos - folio.pos;
   const { counters } = mapping.cache;
   if (from + want <= folio.size) {
@@ -53,10 +55,8 @@ export function* bufferedRead<I extends IomapInode>(
 ): Io<number> {
   const { mapping } = inode;
   const { cache } = mapping;
-  if (isWholeRead(inode, pos, bytes)) {
-    const whole = yield* readWhole(inode, ops, bytes);
-    if (whole >= 0) return whole;
-  }
+  const whole = peekReadWhole(inode, ops, pos, bytes);
+  if (whole >= 0) return whole;
   const want = Math.min(bytes.length, inode.size - pos);
   let done = 0;
   let fill: Fill<I> | undefined;

@@ -209,7 +209,7 @@ function* readFileIo(
   return decoded(bytes, encoding);
 }
 
-/** Small files whose path and data are cached: no descriptor, no generator. */
+/** Small files whose path is cached, and whose data is or can be read without a wait: no descriptor, no generator. */
 export function peekReadFile(ctx: Context, path: unknown, options: unknown): string | Buffer | Miss {
   const { vfs } = ctx;
   const { fs } = vfs.core;
@@ -227,8 +227,9 @@ export function peekReadFile(ctx: Context, path: unknown, options: unknown): str
   if (size > PEEK_FILE_BYTES || !inode.lock.tryRead(true)) return MISS;
   let buffer: Buffer;
   try {
-    buffer = Buffer.allocUnsafe(size);
+    buffer = wholeSectors(size);
     if (size > 0 && fs.peekRead(inode, 0, buffer) !== size) return MISS;
+    if (buffer.length > size) buffer = buffer.subarray(0, size);
   } finally {
     inode.lock.unlockRead();
   }
