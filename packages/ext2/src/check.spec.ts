@@ -171,6 +171,9 @@ describeWithOracle(['mke2fs', 'e2fsck', 'debugfs'], 'check and e2fsck', () => {
     ['xattr-block', (i) => (Ext2XattrHeader.at(i.block(i.inode(inos.file).i_file_acl)).h_magic = 1)],
     ['xattr-refcount', (i) => (Ext2XattrHeader.at(i.block(i.inode(inos.file).i_file_acl)).h_refcount = 2)],
     ['xattr-block', (i) => (i.block(i.inode(inos.file).i_file_acl)[40] = 0xff)],
+    // The kind of the first name, which its hash does not cover.
+    ['xattr-block', (i) => (i.block(i.inode(inos.file).i_file_acl)[33] = 0)],
+    ['group-flags', (i) => (i.group(0).bg_itable_unused = i.super.s_inodes_per_group)],
     ['index', (i) => (i.block(i.inode(inos.many).i_block.get(0))[0x1c] = 9)],
     ['index', (i) => (i.block(i.inode(inos.many).i_block.get(0))[0x1e] = 3)],
     ['index', (i) => (i.block(i.inode(inos.many).i_block.get(0))[0x22] = 1)],

@@ -78,7 +78,7 @@ export function* readGroupDescs(state: CheckState): Io<void> {
       groups.freeInodes[group] = view.bg_free_inodes_count;
       groups.usedDirs[group] = view.bg_used_dirs_count;
       groups.sane[group] = checkPlaces(state, group) ? 1 : 0;
-      if (view.bg_flags % 4 !== 0) {
+      if (view.bg_flags % 4 !== 0 || view.bg_itable_unused !== 0) {
         findings.error('group-descriptor', 'group-flags', 'marked uninitialised without the feature', { group });
       }
       if (view.bg_free_blocks_count > groupBlocks(geometry, group)) {

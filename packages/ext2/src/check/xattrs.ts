@@ -31,7 +31,7 @@ function entryHash(
 /**
  * Checks the entries from `from` to a zero word; values lie in `bytes` at `valueBase` + `e_value_offs`.
  * @param area entries and values end at `area.end`
- * @param inInode a hash of zero is right there
+ * @param inInode a hash of zero is right there, and a name of no kind (e2fsck has it so)
  */
 export function checkXattrEntries(
   bytes: Uint8Array,
@@ -48,7 +48,7 @@ export function checkXattrEntries(
     const next = at + ((16 + nameLength + 3) & ~3);
     if (next + 4 > area.end) return 'a name does not fit';
     if (bytes.subarray(at + 16, at + 16 + nameLength).includes(0)) return 'a name holds a NUL';
-    if (nameLength === 0 && (bytes[at + 1] ?? 0) === 0) return 'an attribute without a name';
+    if ((nameLength === 0 || !area.inInode) && (bytes[at + 1] ?? 0) === 0) return 'an attribute without a name or a kind';
     if (data.getUint32(at + 4, true) !== 0) return 'a value in another block or inode';
     const size = data.getUint32(at + 8, true);
     const offset = area.valueBase + data.getUint16(at + 2, true);
