@@ -41,8 +41,8 @@ export class Channel {
   /** Where its arguments start and end, in `input`. */
   at = 0;
   end = 0;
-  /** The inode that an answer makes the kernel know once more; 0 = none. Taken back when the kernel does not take the answer. */
-  entered = 0;
+  /** The inodes that the answer makes the kernel know once more. Taken back when the kernel does not take the answer. */
+  readonly entered: number[] = [];
 
   /** @param dataMax a multiple of 4096 */
   constructor(dataMax: number) {
@@ -71,7 +71,7 @@ export class Channel {
     this.at = REQUEST_AT + FuseInHeader.size;
     // Extensions (security contexts, supplementary groups) lie behind the arguments; none is negotiated.
     this.end = REQUEST_AT + length - view.getUint16(REQUEST_AT + IN.total_extlen, true) * 8;
-    this.entered = 0;
+    this.entered.length = 0;
     return this.end >= this.at;
   }
 

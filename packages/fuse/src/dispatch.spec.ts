@@ -176,6 +176,21 @@ describe('names', () => {
     expect(runSync(session.fs.statfs()).filesFree).toBe(free + 1);
   });
 
+  it('takes back what the kernel did not hear', () => {
+    const kernel = new Kernel();
+    const node = kernel.make(1, 'a');
+    kernel.make(1, 'b');
+    const read = struct(FuseReadIn.size);
+    FuseReadIn.at(read).size = 4096;
+    kernel.done(OP.READDIRPLUS, 1, read);
+    expect(kernel.session.lookups.get(node)).toBe(2);
+    runSync(kernel.session.takeBack(kernel.channel));
+    expect(kernel.session.lookups.get(node)).toBe(1);
+    kernel.lookup(1, 'a');
+    runSync(kernel.session.takeBack(kernel.channel));
+    expect([kernel.session.lookups.get(node), kernel.session.lookups.size]).toEqual([1, 2]);
+  });
+
   it('holds what a rename replaces', () => {
     const kernel = new Kernel();
     kernel.make(1, 'a');

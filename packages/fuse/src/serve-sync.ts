@@ -44,7 +44,7 @@ function send(fd: number, session: Session, channel: Channel, length: number): v
     writeSync(fd, channel.reply, REPLY_AT, length, null);
   } catch (error) {
     const code = codeOf(error);
-    if (channel.entered !== 0) runSync(session.forget(channel.entered, 1));
+    runSync(session.takeBack(channel));
     if (!PASSING.has(code) && !GONE.has(code)) session.complain(`answer to operation ${channel.opcode}`, error);
   }
 }

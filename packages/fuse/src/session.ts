@@ -100,17 +100,17 @@ export class Session {
 
   /** Answers with an inode: from now on the kernel knows it once more. @returns the payload's length */
   enter(channel: Channel, inode: Inode): number {
-    this.know(inode);
-    channel.entered = inode.ino;
+    this.know(channel, inode);
     return putEntry(channel.replyView, channel.out, inode, this.style);
   }
 
   /** Counts that the kernel is told of an inode. @throws FsError EUCLEAN for a number that the protocol has for the root */
-  know(inode: Inode): void {
+  know(channel: Channel, inode: Inode): void {
     if (inode.ino === FUSE_ROOT_ID && this.style.rootIno !== FUSE_ROOT_ID) {
       throw new FsError('EUCLEAN', { why: 'inode 1 is entered in a directory', detail: { ino: 1 } });
     }
     this.lookups.add(inode.ino);
+    channel.entered.push(inode.ino);
   }
 
   /** After an operation that may have taken an inode's last link (F1). The caller holds a reference. */
@@ -123,6 +123,12 @@ export class Session {
   /** After an orphan may have got a link again. */
   adopted(inode: Inode): void {
     if (inode.nlink > 0 && this.#orphans.delete(inode.ino)) this.put(inode);
+  }
+
+  /** The answer in `channel` was not taken: what it told was not told. */
+  *takeBack(channel: Channel): Io<void> {
+    for (const ino of channel.entered) yield* this.forget(ino, 1);
+    channel.entered.length = 0;
   }
 
   /** The kernel forgets `count` lookups of `nodeid`. */

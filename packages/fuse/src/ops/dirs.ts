@@ -109,7 +109,7 @@ export const readdirplus: Handler = function* (session, channel) {
       if (inode === undefined) {
         channel.reply.fill(0, at, at + FuseEntryOut.size);
       } else {
-        session.know(inode);
+        session.know(channel, inode);
         putEntry(channel.replyView, at, inode, session.style);
         session.put(inode);
       }
