@@ -33,12 +33,9 @@ export const nameLenAt = (buf: Buf, offset: number): number => buf.view.getUint8
 export const fileTypeAt = (buf: Buf, offset: number): number => buf.view.getUint8(offset + FILE_TYPE);
 
 export function nameAt(buf: Buf, offset: number): string {
-  const length = nameLenAt(buf, offset);
-  const { bytes } = buf;
   const start = offset + HEAD;
-  let name = '';
-  for (let i = start; i < start + length; i++) name += String.fromCharCode(bytes[i] ?? 0);
-  return name;
+  // One flat string, not a chain of concatenations: it becomes the key of a map.
+  return Reflect.apply(String.fromCharCode, undefined, buf.bytes.subarray(start, start + nameLenAt(buf, offset))) as string;
 }
 
 /** Does the name fit its entry? */

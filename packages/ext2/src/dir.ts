@@ -304,19 +304,28 @@ export class Directories {
 
   /** Lists entries from `cookie` on: by hash where the directory has an index or may get one, else by byte offset. */
   *readdir(dir: Ext2InodeInCore, cookie: number, emit: DirEmit): Io<void> {
-    const { inodesCount } = this.#vol.info;
-    const take = (buf: Buf, offset: number, name: string, next: number): boolean => {
-      const ino = inodeAt(buf, offset);
-      if (ino > inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
-      const type = this.#hasFileType ? (FILE_TYPES[fileTypeAt(buf, offset)] ?? 'unknown') : 'unknown';
-      return emit(name, ino, type, next);
-    };
+    const take = this.#taking(dir, emit);
     if (this.#hasIndex) {
       const listing = new HashedListing(this.#vol, this.blocks, { dir, cookie, take });
       if (this.blocks.count(dir) === 1) return yield* listing.single();
       if (this.#isIndexed(dir) && (yield* listing.indexed())) return;
     }
     yield* this.#listLinear(dir, cookie, take);
+  }
+
+  /** Lists all entries in the order of the disk, where no cookie is needed. */
+  list(dir: Ext2InodeInCore, emit: DirEmit): Io<void> {
+    return this.#listLinear(dir, 0, this.#taking(dir, emit));
+  }
+
+  #taking(dir: Ext2InodeInCore, emit: DirEmit): TakeEntry {
+    const { inodesCount } = this.#vol.info;
+    return (buf, offset, name, next) => {
+      const ino = inodeAt(buf, offset);
+      if (ino > inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
+      const type = this.#hasFileType ? (FILE_TYPES[fileTypeAt(buf, offset)] ?? 'unknown') : 'unknown';
+      return emit(name, ino, type, next);
+    };
   }
 
   *#listLinear(dir: Ext2InodeInCore, cookie: number, take: TakeEntry): Io<void> {

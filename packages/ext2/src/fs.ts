@@ -181,6 +181,10 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     return this.#dirs.readdir(dir, cookie, emit);
   }
 
+  list(dir: Ext2InodeInCore, emit: DirEmit): Io<void> {
+    return this.#dirs.list(dir, emit);
+  }
+
   create(dir: Ext2InodeInCore, name: Name, init: NewInode): Io<Ext2InodeInCore> {
     return this.#change(this.#names.create(dir, name, init));
   }

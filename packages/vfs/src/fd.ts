@@ -10,6 +10,7 @@ import {
   fiemapAt,
   fsyncFile,
   holding,
+  listAt,
   peekReadAt,
   peekWriteAt,
   readAt,
@@ -199,7 +200,7 @@ export function* readdir(caller: Caller, path: string): Io<DirEntry[]> {
     if (!isDirectory(dir.mode)) throw new FsError('ENOTDIR');
     checkAccess(caller.cred, dir, R_OK);
     const entries: DirEntry[] = [];
-    yield* readdirAt(caller.core, dir, 0, (name, ino, type) => {
+    yield* listAt(caller.core, dir, (name, ino, type) => {
       if (name !== '.' && name !== '..') entries.push({ name, ino, type });
       return true;
     });

@@ -266,17 +266,27 @@ export function* readdirAt(core: VfsCore, dir: Inode, cookie: number, emit: DirE
   yield* holding(core, dir, readdirLocked(core, dir, cookie, emit));
 }
 
-function* readdirLocked(core: VfsCore, dir: Inode, cookie: number, emit: DirEmit): Io<void> {
+/** `readdirAt` of a whole directory at once, where nobody needs the cookies. */
+export function* listAt(core: VfsCore, dir: Inode, emit: DirEmit): Io<void> {
+  if (!isDirectory(dir.mode)) throw new FsError('ENOTDIR');
+  yield* holding(core, dir, readdirLocked(core, dir, undefined, emit));
+}
+
+/** `cookie` undefined: all of it, in any order. */
+function* readdirLocked(core: VfsCore, dir: Inode, cookie: number | undefined, emit: DirEmit): Io<void> {
   if (!dir.lock.tryRead()) yield* dir.lock.read();
   try {
     if (dir.nlink === 0) throw new FsError('ENOENT');
     // Whoever copies out of an image joins these names to paths, so none may reach them that is a path itself.
-    yield* core.fs.readdir(dir, cookie, (name, ino, type, next) => {
+    const checked: DirEmit = (name, ino, type, next) => {
       if (name === '' || name.includes('/') || name.includes('\0')) {
         throw new FsError('EUCLEAN', { why: 'bad name in a directory', detail: { ino: dir.ino } });
       }
       return emit(name, ino, type, next);
-    });
+    };
+    yield* cookie === undefined && core.fs.list !== undefined
+      ? core.fs.list(dir, checked)
+      : core.fs.readdir(dir, cookie ?? 0, checked);
   } finally {
     dir.lock.unlockRead();
   }

@@ -150,6 +150,8 @@ export interface FileSystem<I extends Inode = Inode> {
   peekLookup?(dir: I, name: Name): number | undefined;
   /** Entries after `cookie` (0 = from the start), '.' and '..' included. */
   readdir(dir: I, cookie: number, emit: DirEmit): Io<void>;
+  /** `readdir` of a whole directory at once, in whatever order is cheapest; the cookies that it emits mean nothing. */
+  list?(dir: I, emit: DirEmit): Io<void>;
   /** Makes a regular file, directory, fifo, socket or device node, by `init.mode`, and enters it. EEXIST is the vfs's to check. */
   create(dir: I, name: Name, init: NewInode): Io<I>;
   symlink(dir: I, name: Name, target: Uint8Array, init: NewInode): Io<I>;

@@ -108,10 +108,12 @@ function* readdirIo(
   for (let next = 0; next < queue.length; next++) {
     const below = queue[next] ?? '';
     const dir = below === '' ? path : join(path, below);
+    const parentPath = withFileTypes ? decodeName(dir) : '';
     for (const entry of yield* ctx.vfs.readdir(dir)) {
       const relative = below === '' ? entry.name : `${below}/${entry.name}`;
-      const type = withFileTypes || recursive ? yield* typeOf(ctx, dir, entry) : entry.type;
-      if (withFileTypes) dirents.push(new Dirent(nameFor(entry.name, encoding), decodeName(dir), type));
+      const isTyped = entry.type !== 'unknown' || !(withFileTypes || recursive);
+      const type = isTyped ? entry.type : yield* typeOf(ctx, dir, entry);
+      if (withFileTypes) dirents.push(new Dirent(nameFor(entry.name, encoding), parentPath, type));
       else names.push(nameFor(relative, encoding));
       if (recursive && type === 'directory') queue.push(relative);
     }
@@ -121,7 +123,6 @@ function* readdirIo(
 
 /** An entry's type, read from the inode where the format's directories do not say. */
 function* typeOf(ctx: Context, dir: string, entry: DirEntry): Io<FileType> {
-  if (entry.type !== 'unknown') return entry.type;
   return fileTypeOf((yield* ctx.vfs.lstat(join(dir, entry.name))).mode);
 }
 
