@@ -50,14 +50,16 @@ const timed = (work) => {
   return { seconds: (performance.now() - started) / 1000, ...result };
 };
 
-function readCalls(face, file, callBytes) {
+/** Reads a file from `start` to `end` (its own end when absent). */
+function readCalls(face, file, callBytes, start = 0, end = Infinity) {
   const fd = face.openSync(file, 'r');
   const buffer = Buffer.allocUnsafe(callBytes);
   const result = timed(() => {
     let bytes = 0;
-    for (let n = face.readSync(fd, buffer, 0, callBytes, 0); n > 0; ) {
+    while (start + bytes < end) {
+      const n = face.readSync(fd, buffer, 0, callBytes, start + bytes);
+      if (n === 0) break;
       bytes += n;
-      n = face.readSync(fd, buffer, 0, callBytes, bytes);
     }
     return { bytes };
   });
@@ -86,7 +88,7 @@ const jobs = {
     open.close();
     return result;
   },
-  readRaw: (file, callBytes) => readCalls(fs, file, Number(callBytes)),
+  readRaw: (file, callBytes, start, end) => readCalls(fs, file, Number(callBytes), Number(start), Number(end)),
   async readImage(image, file, callBytes) {
     const open = await openFs(image, { readOnly: true });
     const result = readCalls(open.fs, file, Number(callBytes));
