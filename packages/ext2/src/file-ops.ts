@@ -13,6 +13,7 @@ import {
   IOMAP_ZERO,
   peekBufferedRead,
   peekBufferedWrite,
+  peekReadWhole,
   punchPageCache,
   truncatePage,
   truncatePageCache,
@@ -54,7 +55,9 @@ export class FileOps {
   }
 
   peekRead(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array): number {
-    return peekBufferedRead(inode, pos, bytes, this.iomap);
+    if (inode.mappingIfAny !== undefined) return peekBufferedRead(inode, pos, bytes, this.iomap);
+    // Most files are read once, whole: they need no address space.
+    return pos < inode.size ? peekReadWhole(inode, this.iomap, this.#vol.pages, pos, bytes) : 0;
   }
 
   /** Lock: inode, exclusive. @throws FsError EFBIG, ENOSPC, EROFS, EIO */

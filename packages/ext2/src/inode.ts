@@ -63,6 +63,7 @@ export class Ext2InodeInCore implements Inode {
   flags = 0;
   dtime = 0;
   readonly lock: RwLock;
+  wasRead = false;
   refs = 0;
 
   /** `i_block`: 12 blocks, and the roots of the three trees; a fast symlink's bytes as words. */
@@ -102,7 +103,11 @@ export class Ext2InodeInCore implements Inode {
     this.ino = ino;
     this.blockSize = blockSize;
     this.#makeMapping = makeMapping;
-    this.lock = new RwLock(`inode ${ino}`, 'inode');
+    this.lock = new RwLock(this, 'inode');
+  }
+
+  toString(): string {
+    return `inode ${this.ino}`;
   }
 
   get mapping(): AddressSpace {

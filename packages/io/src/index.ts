@@ -12,7 +12,7 @@ export {
   type FsErrorDetail,
   type FsErrorInit,
 } from './error.js';
-export { Mutex, RwLock } from './lock.js';
+export { Mutex, RwLock, type LockName } from './lock.js';
 export { LOCK_RANKS, LockOrder, lockOrder, type LockRank, type RankedLock } from './lock-order.js';
 export {
   IO_OK,

@@ -26,23 +26,32 @@ interface Waiter {
   granted: boolean;
 }
 
+/** What a lock is called: a string, or the object that it guards, whose `toString` says it when a message is needed. */
+export interface LockName {
+  toString(): string;
+}
+
 /**
  * Many readers or one writer.
  *
  * Under `runSync`, a lock that another task holds is `EAGAIN`: nobody could ever unlock it meanwhile.
  */
 export class RwLock {
-  /** What is locked, for messages ("inode 12"). */
-  readonly name: string;
+  readonly #name: LockName;
   /** Its place in the lock order; a lock without one is only checked against recursion. */
   readonly rank: LockRank | undefined;
   /** -1: a writer holds it; 0: free; n: n readers hold it. */
   #state = 0;
   #waiters: Waiter[] | undefined = undefined;
 
-  constructor(name: string, rank?: LockRank) {
-    this.name = name;
+  constructor(name: LockName, rank?: LockRank) {
+    this.#name = name;
     this.rank = rank;
+  }
+
+  /** What is locked, for messages ("inode 12"). */
+  get name(): string {
+    return this.#name.toString();
   }
 
   get writeLocked(): boolean {
@@ -82,7 +91,8 @@ export class RwLock {
 
   /** Lets go of one read hold. */
   unlockRead(): void {
-    assert(this.#state > 0, `${this.name} is held for reading`);
+    // The message is made on failure alone: this runs at every read.
+    if (this.#state <= 0) assert(false, `${this.name} is held for reading`);
     lockOrder.active?.released(this);
     this.#state--;
     this.#grant();
@@ -108,7 +118,7 @@ export class RwLock {
 
   /** Lets go of the write hold. */
   unlockWrite(): void {
-    assert(this.#state < 0, `${this.name} is held for writing`);
+    if (this.#state >= 0) assert(false, `${this.name} is held for writing`);
     lockOrder.active?.released(this);
     this.#state = 0;
     this.#grant();
@@ -206,7 +216,7 @@ export class Mutex {
 
   /** Lets go of it. */
   unlock(): void {
-    assert(this.#locked, `${this.name} is locked`);
+    if (!this.#locked) assert(false, `${this.name} is locked`);
     lockOrder.active?.released(this);
     this.#pass();
   }

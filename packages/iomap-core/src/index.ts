@@ -31,3 +31,4 @@ export { invalidateRange, punchPageCache, truncatePageCache } from './truncate.j
 export { bufferedWrite, peekBufferedWrite } from './write.js';
 export { writeback, WritebackBatch, writebackInto } from './writeback.js';
 export { truncatePage, zeroRange } from './zero.js';
+export { peekReadWhole } from './read-whole.js';

@@ -48,6 +48,10 @@ export interface IomapInode {
   size: number;
   readonly blockSize: number;
   readonly mapping: AddressSpace;
+  /** `mapping` if there is one yet, where it is made when it is first needed. */
+  readonly mappingIfAny: AddressSpace | undefined;
+  /** The core's: the whole file was read once without a folio, so the next read is worth caching (read-whole.ts). */
+  wasRead: boolean;
 }
 
 export interface IomapOps<I extends IomapInode> {

@@ -39,7 +39,7 @@ describe('peekReadWhole', () => {
     file.map[2] = { state: 'hole', block: 0 };
     expect(runSync(bufferedRead(file, file.ops, 0, bytes))).toBe(5000);
     expect(bytes.subarray(2048, 3072).every((byte) => byte === 0)).toBe(true);
-    expect(file.mapping.wasRead).toBe(true);
+    expect(file.wasRead).toBe(true);
     const failing = fileOf(5000, { mapBlocksMax: 1 });
     failing.map[2] = { state: 'mapped', block: 2 ** 30 };
     expect(runSync(bufferedRead(failing, failing.ops, 0, bytes))).toBe(2048);

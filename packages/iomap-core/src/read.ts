@@ -23,7 +23,7 @@ export function peekBufferedRead<I extends IomapInode>(inode: I, pos: number, by
   const want = Math.min(bytes.length, inode.size - pos);
   if (want <= 0) return 0;
   const folio = mapping.lookup(pos);
-  if (folio === undefined) return ops === undefined ? -1 : peekReadWhole(inode, ops, pos, bytes);
+  if (folio === undefined) return ops === undefined ? -1 : peekReadWhole(inode, ops, mapping.cache, pos, bytes);
   if (folio.readaheadMark) return -1;
   const from = pos - folio.pos;
   const { counters } = mapping.cache;
@@ -55,7 +55,7 @@ export function* bufferedRead<I extends IomapInode>(
 ): Io<number> {
   const { mapping } = inode;
   const { cache } = mapping;
-  const whole = peekReadWhole(inode, ops, pos, bytes);
+  const whole = peekReadWhole(inode, ops, mapping.cache, pos, bytes);
   if (whole >= 0) return whole;
   const want = Math.min(bytes.length, inode.size - pos);
   let done = 0;

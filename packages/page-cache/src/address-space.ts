@@ -45,8 +45,6 @@ export class AddressSpace {
   validityCookie = 0;
   /** Bytes of dirty blocks. */
   dirtyBytes = 0;
-  /** The whole file was read once without a folio: the next read is worth caching (iomap-core, read-whole.ts). */
-  wasRead = false;
   readonly #index = new FolioIndex();
   #error: FsError | undefined;
   #readahead: Readahead | undefined;

@@ -59,6 +59,7 @@ export class ExtentFile implements IomapInode {
   size = 0;
   readonly blockSize: number;
   readonly mapping: AddressSpace;
+  wasRead = false;
   readonly map: MapEntry[] = [];
   inline: Uint8Array | undefined;
   readonly options: ExtentFileOptions;
@@ -67,6 +68,10 @@ export class ExtentFile implements IomapInode {
   beginsOpen = 0;
   readonly discarded: { pos: number; length: number }[] = [];
   readonly ioendEnds: number[] = [];
+
+  get mappingIfAny(): AddressSpace {
+    return this.mapping;
+  }
 
   constructor(options: ExtentFileOptions) {
     this.options = options;
