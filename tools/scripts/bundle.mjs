@@ -16,7 +16,10 @@ const dist = join(root, 'packages/cli/dist');
 const INPUTS = 'bundle-inputs.json';
 const ENTRY = 'command.bundle.js';
 
-/** zod carries its messages in sixty languages; the command's are English. */
+/**
+ * zod carries its messages in sixty languages; the command's are English.
+ * @type {import('esbuild').Plugin}
+ */
 const englishOnly = {
   name: 'english-only',
   setup(builder) {
@@ -55,7 +58,7 @@ const hash = createHash('sha1');
 for (const path of own) hash.update(readFileSync(path));
 writeFileSync(join(dist, INPUTS), JSON.stringify({ files: own.map((path) => [relative(dist, path), statSync(path).size, statSync(path).mtimeMs]), sha1: hash.digest('hex') }));
 
-const folders = new Set(inputs.map((path) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(path)?.[0]).filter(Boolean));
+const folders = new Set(inputs.flatMap((path) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(path)?.[0] ?? []));
 let text = 'The bundled command contains these packages:\n';
 for (const folder of folders) {
   const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));

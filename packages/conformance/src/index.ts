@@ -27,6 +27,7 @@ export {
   type XattrMode,
 } from './op.js';
 export {
+  provideCommand,
   canLoopMount,
   findOracle,
   isRoot,

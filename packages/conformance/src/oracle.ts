@@ -93,11 +93,18 @@ function install(packageName: string): void {
   asked.add(packageName);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const get = (...args: string[]): number | null =>
-    spawnSync('apt-get', args, { env, stdio: 'ignore', timeout: 180_000 }).status;
+    // Test files run side by side, and one may be installing.
+    spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=150', ...args], { env, stdio: 'ignore', timeout: 180_000 }).status;
   if (get('install', '-y', '--no-install-recommends', packageName) !== 0) {
     get('update');
     get('install', '-y', '--no-install-recommends', packageName);
   }
+}
+
+/** Where a program of a Debian package is, installed (as root) when it is missing; undefined = not to be had. */
+export function provideCommand(command: string, packageName: string = command): string | undefined {
+  if (findCommand(command) === undefined) install(packageName);
+  return findCommand(command);
 }
 
 /** The user's locale must not change what a tool prints. */
@@ -158,8 +165,7 @@ const known = new Map<OracleName, Oracle | undefined>();
 function lookUp(name: OracleName): Oracle | undefined {
   const spec = SPECS[name];
   if (name === 'loop-mount' && !canLoopMount()) return undefined;
-  if (findCommand(spec.command) === undefined) install(spec.packageName);
-  const path = findCommand(spec.command);
+  const path = provideCommand(spec.command, spec.packageName);
   if (path === undefined) return undefined;
   const said = runTool(path, spec.versionArgs, { timeoutMs: 10_000 });
   const version = `${said.stdout}\n${said.stderr}`.split('\n').find((line) => line.trim() !== '') ?? 'unknown';

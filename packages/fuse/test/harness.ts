@@ -3,6 +3,7 @@ import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { provideCommand } from '@iomap/conformance';
 import { buildSync } from 'esbuild';
 import { parseMountOptions, startServer, unmount, type StartedServer } from '../src/index.js';
 
@@ -31,8 +32,8 @@ export const describeMounted = (name: string, body: () => void): void => {
 };
 
 /** A test that needs one more program. */
-export const itWith = (tool: string): typeof it => {
-  const found = spawnSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' }).status === 0;
+export const itWith = (tool: string, packageName: string = tool): typeof it => {
+  const found = provideCommand(tool, packageName) !== undefined;
   return found || process.env['CI'] === 'true' ? it : it.skip;
 };
 

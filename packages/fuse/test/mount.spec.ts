@@ -121,7 +121,7 @@ describeMounted('a mount', () => {
     bench.check();
   });
 
-  itWith('setfacl')('ACLs are obeyed and inherited', async () => {
+  itWith('setfacl', 'acl')('ACLs are obeyed and inherited', async () => {
     await bench.mount('allow_other');
     sh('mkdir d; setfacl -m u:1000:rwx -d -m u:1000:rw d; umask 077; echo x > d/f; getfacl -nc d/f | grep user:1000:rw', { cwd: bench.mnt });
     sh(`setpriv --reuid=1000 --regid=1000 --clear-groups sh -c 'cat d/f && echo y > d/g'`, { cwd: bench.mnt });
