@@ -7,7 +7,7 @@
  * Invariants: entries are sorted by the bytes of their names; each inode object is one inode (several entries may name it);
  * the tree has no cycle.
  */
-import type { FileType, Name } from '@iomap/vfs';
+import type { BulkNode, Name } from '@iomap/vfs';
 import type { Timespec } from '@iomap/io';
 
 /** A piece of a file's data, where the source has it. */
@@ -19,27 +19,12 @@ export interface DataRun {
   readonly at: number;
 }
 
-export interface SourceInode {
-  readonly type: FileType;
-  /** Type and permission bits. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** As `makedev(3)`; 0 for what is no device. */
-  readonly rdev: number;
-  /** Bytes. */
-  readonly size: number;
-  /** Bytes that are allocated, as far as the source says; at most `size` rounded up. */
-  readonly dataBytes: number;
-  readonly mtime: Timespec;
-  readonly atime: Timespec;
-  readonly ctime: Timespec;
+/** What drivers build from, and what the command needs to know beside. */
+export interface SourceInode extends BulkNode<SourceInode> {
   /** Names that lead here. */
   links: number;
   /** A directory's entries, sorted. */
   readonly entries: SourceEntry[];
-  /** A symlink's target. */
-  readonly target: Uint8Array | undefined;
   xattrs: Map<Name, Uint8Array> | undefined;
   /** Where the data is: a host path, or runs in an archive. */
   readonly data: string | Buffer | readonly DataRun[] | undefined;
