@@ -20,6 +20,8 @@ function badEntry(buf: Buf, blockSize: number, offset: number, why: string): FsE
 
 /** The checked length of the entry at `offset`. */
 export function recLenAt(buf: Buf, blockSize: number, offset: number): number {
+  // An entry before may leave less than the smallest entry behind it.
+  if (offset + 12 > blockSize) throw badEntry(buf, blockSize, offset, 'too close to the end of its block');
   let length = buf.view.getUint16(offset + REC_LEN, true);
   if (blockSize === 65536 && (length === 65535 || length === 0)) length = 65536;
   if (length < 12 || length % 4 !== 0 || offset + length > blockSize) {
