@@ -1,8 +1,11 @@
 export { IomapCounters, type IomapEvent } from '@iomap/page-cache';
+export { PLAIN, type IoControl } from './control.js';
 export { bmap, fiemap, type FiemapExtent, type FiemapFlag } from './fiemap.js';
 export {
   IOMAP_ATOMIC,
   IOMAP_DIRECT,
+  IOMAP_F_ATOMIC_BIO,
+  IOMAP_F_BUFFERED,
   IOMAP_F_DIRTY,
   IOMAP_F_MERGED,
   IOMAP_F_NEW,
@@ -17,7 +20,10 @@ export {
   IOMAP_WRITE,
   IOMAP_ZERO,
   newIomap,
+  type DioEnd,
+  type DioOps,
   type FolioOps,
+  type IoendInfo,
   type Iomap,
   type IomapInode,
   type IomapOps,

@@ -9,7 +9,7 @@
 import type { BlockDevice } from '@iomap/block-device';
 import { type FsError, isCode, type BioRequest, type IoResult } from '@iomap/io';
 import type { Folio, InFlight } from '@iomap/page-cache';
-import type { Iomap, IomapInode, IomapType, WritebackOps } from './iomap.js';
+import type { IoendInfo, Iomap, IomapInode, IomapType, WritebackOps } from './iomap.js';
 import { BIO_SEGMENTS_MAX } from './read-batch.js';
 
 const IOEND_BYTES_MAX = 8 * 1024 * 1024;
@@ -23,11 +23,14 @@ interface Part {
   readonly to: number;
 }
 
-export class Ioend<I extends IomapInode> implements InFlight {
+export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
   readonly inode: I;
   readonly device: BlockDevice;
   readonly addr: number;
   readonly type: IomapType;
+  readonly flags: number;
+  readonly private: unknown;
+  atomic = false;
   bytes = 0;
   readonly pos: number;
   end: number;
@@ -40,6 +43,8 @@ export class Ioend<I extends IomapInode> implements InFlight {
     this.inode = inode;
     this.device = iomap.device;
     this.type = iomap.type;
+    this.flags = iomap.flags;
+    this.private = iomap.private;
     this.addr = addr;
     this.pos = pos;
     this.end = pos;
