@@ -84,3 +84,4 @@ export {
 export { fileSystemSuite, type FileSystemMatrix } from './suites/file-system-suite.js';
 export { imageMatrixSuite, type ImageFormat, type ImageMatrix } from './suites/image-matrix-suite.js';
 export { readbackSuite, readTree, type ReadbackFormat, type ReadbackOptions } from './suites/readback-suite.js';
+export { FsxFailure, FSX_WEIGHTS, replayFsx, runFsx, type FsxKind, type FsxOp, type FsxOptions, type FsxSubject } from './fsx.js';

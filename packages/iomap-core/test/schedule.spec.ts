@@ -1,0 +1,20 @@
+/** Thousands of schedules; `IOMAP_SEED=n IOMAP_RUNS=1` replays one. The soak runs a million. */
+import { runSchedule } from './schedule.js';
+
+it('tasks on one file see what was written, whatever the order', () => {
+  const runs = Number(process.env['IOMAP_RUNS'] ?? 2000);
+  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  const sum = { stale: 0, pressure: 0, lockWaits: 0, events: 0 };
+  const start = performance.now();
+  for (let seed = first; seed < first + runs; seed++) {
+    try {
+      const seen = runSchedule(seed, process.env['IOMAP_LOG'] === undefined ? undefined : (line) => process.stderr.write(`${line}\n`));
+      for (const key of ['stale', 'pressure', 'lockWaits', 'events'] as const) sum[key] += seen[key];
+    } catch (error) {
+      throw new Error(`IOMAP_SEED=${seed}: ${String(error)}`, { cause: error instanceof Error && error.cause !== undefined ? error.cause : error });
+    }
+  }
+  if (process.env['IOMAP_RUNS'] !== undefined) console.log(sum, `${Math.round(runs / (performance.now() - start) * 1000)}/s`);
+  // The runs must have met what they are for.
+  if (runs >= 1000) for (const seen of Object.values(sum)) expect(seen).toBeGreaterThan(50);
+});

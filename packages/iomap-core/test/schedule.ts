@@ -1,0 +1,286 @@
+/**
+ * One schedule: many tasks on a file (and one that shares blocks with it) in a cache that is too small, interleaved by a seed, every
+ * answer compared with the model. `runSchedule(seed)` throws with the seed when one differs.
+ */
+import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
+import { runSync, SeededRandom, type Io } from '@iomap/io';
+import { Simulator } from '@iomap/io/sim';
+import { PageCache } from '@iomap/page-cache';
+import { invalidateRange } from '../src/index.js';
+import { ExtentFile, format, mountExtentFs, reflink, type ExtentFs, type ExtentInode } from '../src/testing/index.js';
+import { ByteModel, pattern } from './byte-model.js';
+
+/** What the device holds where nothing was written: it must never be seen in a file. */
+const OLD_BYTE = 0xfe;
+const SLOT_BYTES = 2048;
+/** Until writes read old content by the source map. */
+const COPIES = false;
+
+export interface ScheduleReport {
+  readonly events: number;
+  readonly calls: number;
+  readonly stale: number;
+  readonly pressure: number;
+  readonly lockWaits: number;
+}
+
+interface Config {
+  readonly random: SeededRandom;
+  readonly blockSize: number;
+  readonly max: number;
+  readonly simulator: Simulator;
+  /** Told of each call, for people. */
+  readonly log: ((line: string) => void) | undefined;
+}
+
+const images = new Map<string, Uint8Array>();
+
+/** An empty filesystem over old content. */
+export function emptyImage(blockSize: number, blocks: number, slotBytes = SLOT_BYTES): Uint8Array {
+  const key = `${blockSize} ${blocks} ${slotBytes}`;
+  let image = images.get(key);
+  if (image === undefined) {
+    image = new Uint8Array(blockSize * blocks).fill(OLD_BYTE);
+    runSync(format(memoryDeviceFrom(image), blockSize, slotBytes));
+    images.set(key, image);
+  }
+  return image.slice();
+}
+
+/** The same device, which the core may not take for one that answers at once. */
+export const asSlow = (device: BlockDevice): BlockDevice => ({
+  name: 'slow', synchronous: false, sizeBytes: device.sizeBytes, sectorSize: device.sectorSize, readOnly: false,
+  limits: { ...device.limits, maxBioBytes: 4096 },
+  submit: (bio) => device.submit(bio),
+  close() {
+    // Nothing to free.
+  },
+});
+
+/** A file, its model, and tasks that do calls to both. */
+class Actor {
+  readonly model = new ByteModel();
+  calls = 0;
+  constructor(readonly file: ExtentFile, readonly config: Config, readonly tags: () => number) {}
+
+  get inode(): ExtentInode {
+    return this.file.inode;
+  }
+
+  *exclusive(what: string, work: () => Io<void>): Io<void> {
+    const { lock } = this.inode;
+    this.calls++;
+    if (!lock.tryWrite()) yield* lock.write();
+    try {
+      this.config.log?.(`file ${this.inode.ino}: ${what}`);
+      yield* work();
+      this.config.log?.(`file ${this.inode.ino}: ${what} done, size ${this.inode.size}`);
+    } finally {
+      lock.unlockWrite();
+    }
+  }
+
+  range(): { pos: number; len: number } {
+    const { random, max, blockSize } = this.config;
+    const pos = random.chance(0.3) ? blockSize * random.below(max / blockSize) : random.below(max);
+    const most = random.chance(0.6) ? 2 * blockSize : max;
+    const len = 1 + random.below(Math.min(most, max - pos));
+    return { pos, len };
+  }
+
+  *write(): Io<void> {
+    const { pos, len } = this.range();
+    yield* this.exclusive(`write ${pos} +${len}`, () => this.writeAt(pos, len));
+  }
+
+  *writeAt(pos: number, len: number): Io<void> {
+    const { file, model } = this;
+    const tag = this.tags();
+    model.begin(pos, pos + len, tag);
+    const done = yield* file.write(pos, pattern(tag).subarray(pos, pos + len));
+    if (done !== len) throw new Error(`a write of ${len} wrote ${done}`);
+    model.commit(Math.max(model.size, pos + len));
+  }
+
+  *truncate(): Io<void> {
+    const { file, model } = this;
+    const { pos } = this.range();
+    yield* this.exclusive(`truncate ${pos}`, function* () {
+      model.begin(pos, Math.max(pos, model.size));
+      yield* file.truncate(pos);
+      model.commit(pos);
+    });
+  }
+
+  *punch(zero: boolean): Io<void> {
+    const { file, model } = this;
+    const { pos, len } = this.range();
+    yield* this.exclusive(`${zero ? 'zero' : 'punch'} ${pos} +${len}`, function* () {
+      const end = Math.min(pos + len, model.size);
+      model.begin(pos, Math.max(pos, end));
+      yield* zero ? file.zero(pos, len) : file.punch(pos, len);
+      model.commit(model.size);
+    });
+  }
+
+  *allocate(): Io<void> {
+    const { pos, len } = this.range();
+    yield* this.exclusive(`allocate ${pos} +${len}`, () => this.file.allocate(pos, len));
+  }
+
+  *read({ pos, len } = this.range()): Io<void> {
+    const { lock } = this.inode;
+    this.calls++;
+    if (!lock.tryRead()) yield* lock.read();
+    try {
+      const bytes = new Uint8Array(len);
+      const n = yield* this.file.read(pos, bytes);
+      this.config.log?.(`file ${this.inode.ino}: read ${pos} +${len}: ${n}`);
+      this.#sameAs(pos, bytes, n, Math.max(0, Math.min(len, this.model.size - pos)));
+    } finally {
+      lock.unlockRead();
+    }
+  }
+
+  /** Bytes that are not zero lie in data, and a hole has none of them. */
+  *seek(): Io<void> {
+    const { lock, size } = this.inode;
+    if (!lock.tryRead()) yield* lock.read();
+    try {
+      if (size === 0) return;
+      const pos = this.config.random.below(size);
+      const hole = pos < this.model.size ? yield* this.file.seek(pos, 'hole') : 0;
+      const { blockSize } = this.inode;
+      const end = Math.min(this.model.size, hole + blockSize - (hole % blockSize));
+      if (hole >= end || hole < pos) return;
+      const problem = this.model.check(hole, new Uint8Array(end - hole));
+      if (problem !== undefined) throw new Error(`in what SEEK_HOLE calls a hole, ${problem}`);
+    } finally {
+      lock.unlockRead();
+    }
+  }
+
+  #sameAs(pos: number, bytes: Uint8Array, n: number, want: number): void {
+    if (n !== want) throw new Error(`a read of ${bytes.length} at ${pos} gave ${n} bytes, not ${want}`);
+    const problem = this.model.check(pos, bytes.subarray(0, n));
+    if (problem !== undefined) throw new Error(`read [${pos}, ${pos + n}): ${problem}`);
+  }
+
+  *background(): Io<void> {
+    const { pos, len } = this.range();
+    this.config.log?.(`file ${this.inode.ino}: background ${pos} +${len}`);
+    if (this.config.random.chance(0.4)) yield* this.file.fsync();
+    else yield* this.inode.writeback({ pos, len });
+    if (this.config.random.chance(0.5)) invalidateRange(this.inode, pos, len);
+  }
+}
+
+/** One task: calls chosen by the seed. */
+function* act(actor: Actor, kinds: string, times: number): Io<void> {
+  const { random } = actor.config;
+  for (let i = 0; i < times; i++) {
+    switch (kinds[random.below(kinds.length)]) {
+      case 'w': yield* actor.write(); break;
+      case 't': yield* actor.truncate(); break;
+      case 'p': yield* actor.punch(false); break;
+      case 'z': yield* actor.punch(true); break;
+      case 'a': yield* actor.allocate(); break;
+      case 's': yield* actor.seek(); break;
+      case 'b': yield* actor.background(); break;
+      default: yield* actor.read();
+    }
+  }
+}
+
+/** The second file becomes a copy of the first; it is then rewritten in part. */
+function* copy(from: Actor, to: Actor): Io<void> {
+  yield* from.exclusive('reflink from', () =>
+    to.exclusive('reflink to', function* () {
+      yield* reflink(from.inode, to.inode);
+      to.model.begin(0, 0);
+      to.model.commit(0);
+      to.model.bytes.set(from.model.bytes);
+      to.model.size = from.model.size;
+    }));
+  yield* act(to, 'wwrptz', 3);
+  yield* to.background();
+}
+
+function start(config: Config): { fs: ExtentFs; cache: PageCache } {
+  const { random, blockSize, simulator } = config;
+  const cache = new PageCache({
+    budgetBytes: blockSize * (6 + random.below(20)),
+    folioMaxBytes: blockSize * 2 ** random.below(4),
+    bypassReadBytes: 4 * blockSize,
+    bypassWriteBytes: 4 * blockSize,
+  });
+  const device = memoryDeviceFrom(emptyImage(blockSize, 9 + 80));
+  // A map that must be read first: another task may come in between.
+  const pause = function* (): Io<void> {
+    if (random.chance(0.4)) yield* simulator.sleep(random.below(200_000));
+  };
+  const fs = simulator.runOne(mountExtentFs({
+    device: random.chance(0.5) ? asSlow(device) : device,
+    cache,
+    space: random.chance(0.5) ? 'delalloc' : 'unwritten',
+    inlineBytes: random.chance(0.2) ? 200 : 0,
+    ...(random.chance(0.5) ? { runMax: () => 1 + random.below(5) } : {}),
+    ...(random.chance(0.7) ? { readMap: pause } : {}),
+  }));
+  return { fs, cache };
+}
+
+/** Everything is as the model has it: in the cache, on the device, after a remount. */
+function* settle(actors: readonly Actor[], fs: ExtentFs): Io<void> {
+  for (const actor of actors) {
+    yield* actor.read({ pos: 0, len: actor.config.max });
+    yield* actor.file.fsync();
+    if (!invalidateRange(actor.inode, 0, Infinity)) throw new Error('something stays in use');
+    yield* actor.read({ pos: 0, len: actor.config.max });
+    invalidateRange(actor.inode, 0, Infinity);
+  }
+  const { cache, device } = fs;
+  if (cache.dirtyBytes !== 0 || cache.usedBytes !== 0) throw new Error(`${cache.dirtyBytes} dirty of ${cache.usedBytes} bytes are left`);
+  if (fs.space.reserved !== 0) throw new Error(`${fs.space.reserved} blocks stay reserved`);
+  const again = yield* mountExtentFs({ device, cache });
+  if (again.space.freeBlocks !== fs.space.freeBlocks) {
+    throw new Error(`${fs.space.freeBlocks} free blocks, but ${again.space.freeBlocks} after a remount`);
+  }
+  for (const { inode, config, model, tags } of actors) {
+    const file = new Actor(new ExtentFile(again.inode(inode.ino)), config, tags);
+    file.model.bytes.set(model.bytes);
+    file.model.size = model.size;
+    yield* file.read({ pos: 0, len: config.max });
+    invalidateRange(file.inode, 0, Infinity);
+  }
+}
+
+/** @throws SimulationError with the seed */
+export function runSchedule(seed: number, log?: (line: string) => void): ScheduleReport {
+  const random = new SeededRandom(seed);
+  const simulator = new Simulator({ seed, stepsMax: 100_000 });
+  const blockSize = random.chance(0.7) ? 512 : 1024;
+  const config: Config = { random, blockSize, max: blockSize * (4 + random.below(13)), simulator, log };
+  const { fs, cache } = start(config);
+  let tag = 0;
+  const tags = (): number => (tag = (tag % 255) + 1);
+  const actor = new Actor(new ExtentFile(fs.create(1)), config, tags);
+  const actors = [actor];
+  simulator.spawn(act(actor, 'wwwrz', 4), 'writer 1');
+  simulator.spawn(act(actor, 'wwrrtp', 4), 'writer 2');
+  simulator.spawn(act(actor, 'rrs', 4), 'reader');
+  simulator.spawn(act(actor, 'wtpa', 3), 'changer');
+  simulator.spawn(act(actor, 'b', 4), 'background');
+  if (COPIES && random.chance(0.3)) {
+    const other = new Actor(new ExtentFile(fs.create(2)), config, tags);
+    actors.push(other);
+    simulator.spawn(copy(actor, other), 'copier');
+  }
+  simulator.run();
+  simulator.runOne(settle(actors, fs), 'end');
+  const { staleMappings, pressureWritebacks, folioLockWaits } = cache.counters;
+  return {
+    events: simulator.step, calls: actors.reduce((sum, one) => sum + one.calls, 0),
+    stale: staleMappings, pressure: pressureWritebacks, lockWaits: folioLockWaits,
+  };
+}
