@@ -18,18 +18,16 @@ export class CallerTable {
     this.#vfs = vfs;
   }
 
-  trusted(uid: number, gid: number): Vfs {
-    const key = uid * 2 ** 21 + gid;
-    // The common case, of one user, is one look-up by a small number; a clash of larger ones is told apart by the credentials.
-    const hit = this.#callers.get(key);
-    if (hit !== undefined && hit.cred.uid === uid && hit.cred.gid === gid) return hit;
-    return this.#keep(key, this.#vfs.as({ uid, gid, groups: [], umask: 0, privileged: true }));
+  trusted(uid: number, gid: number, umask: number): Vfs {
+    // The common case, of one user, is one look-up by a small number; larger ones have text for a key.
+    const key = uid < 2 ** 20 && gid < 2 ** 20 ? (uid * 2 ** 20 + gid) * 512 + umask : `${uid}:${gid}::${umask}`;
+    return this.#callers.get(key) ?? this.#keep(key, this.#vfs.as({ uid, gid, groups: [], umask, privileged: true }));
   }
 
-  checked(uid: number, gid: number, pid: number): Vfs {
+  checked(uid: number, gid: number, pid: number, umask = 0): Vfs {
     const groups = groupsOf(pid);
-    const key = `${uid}:${gid}:${groups.join()}`;
-    return this.#callers.get(key) ?? this.#keep(key, this.#vfs.as({ uid, gid, groups, umask: 0 }));
+    const key = `${uid}:${gid}:${groups.join()}:${umask}`;
+    return this.#callers.get(key) ?? this.#keep(key, this.#vfs.as({ uid, gid, groups, umask }));
   }
 
   #keep(key: string | number, caller: Vfs): Vfs {

@@ -72,11 +72,11 @@ export class Session {
     return this.options.permissions === 'kernel' ? this.vfs : this.#callers.checked(channel.uid, channel.gid, channel.pid);
   }
 
-  /** Who owns what a request makes. */
-  maker(channel: Channel): Vfs {
+  /** Who owns what a request makes. `umask`: the process's, for where no default ACL takes its place. */
+  maker(channel: Channel, umask: number): Vfs {
     return this.options.permissions === 'kernel'
-      ? this.#callers.trusted(channel.uid, channel.gid)
-      : this.#callers.checked(channel.uid, channel.gid, channel.pid);
+      ? this.#callers.trusted(channel.uid, channel.gid, umask & 0o777)
+      : this.#callers.checked(channel.uid, channel.gid, channel.pid, umask & 0o777);
   }
 
   inoOf(nodeid: number): number {

@@ -35,7 +35,7 @@ function draftOwner(caller: Caller, inode: Inode, change: AttrChange, draft: Dra
   }
   if (uid !== undefined) draft.uid = uid;
   if (gid !== undefined) draft.gid = gid;
-  const mode = withoutPrivileges(inode.mode);
+  const mode = withoutPrivileges(cred, inode);
   if (mode !== inode.mode) draft.mode = mode;
 }
 
@@ -53,7 +53,8 @@ function draftTimes(caller: Caller, inode: Inode, change: AttrChange, draft: Dra
   const { atime, mtime } = change;
   if (atime === undefined && mtime === undefined) return;
   const { cred, core } = caller;
-  const isNow = (atime ?? 'now') === 'now' && (mtime ?? 'now') === 'now';
+  // One of them alone, though it be to now, is the owner's to change (utimensat(2)).
+  const isNow = atime === 'now' && mtime === 'now';
   if ((inode.flags & FS_IMMUTABLE_FL) !== 0) throw new FsError('EPERM');
   if (isNow) {
     if (!isRoot(cred) && cred.uid !== inode.uid) checkAccess(cred, inode, W_OK);
@@ -100,7 +101,7 @@ export function* setattrAt(caller: Caller, inode: Inode, change: AttrChange): Io
       draft.size = change.size;
       draft.mtime ??= now;
       if (!isRoot(cred)) {
-        const mode = withoutPrivileges(draft.mode ?? inode.mode);
+        const mode = withoutPrivileges(cred, inode, draft.mode ?? inode.mode);
         if (mode !== inode.mode) draft.mode = mode;
       }
     }

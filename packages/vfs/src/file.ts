@@ -169,7 +169,7 @@ export function peekWriteAt(caller: Caller, file: OpenFile, bytes: Uint8Array, p
   const { inode, flags } = file;
   if (core.fs.peekWrite === undefined || (flags & (O_DSYNC | O_APPEND)) !== 0 || !file.writable) return -1;
   if (!(pos >= 0) || pos + bytes.length > core.fs.traits.fileSizeMax || bytes.length === 0) return -1;
-  if (inode.flags !== 0 || (cred.uid !== 0 && withoutPrivileges(inode.mode) !== inode.mode)) return -1;
+  if (inode.flags !== 0 || (cred.uid !== 0 && withoutPrivileges(cred, inode) !== inode.mode)) return -1;
   if (core.fs.readOnly || core.fs.shutdownError !== undefined || !inode.lock.tryWrite(true)) return -1;
   let put: number;
   try {
@@ -192,7 +192,7 @@ function stampWrite(core: VfsCore, inode: Inode): void {
 function* prepareWrite(caller: Caller, inode: Inode): Io<void> {
   const { core, cred } = caller;
   if (cred.uid !== 0) {
-    const mode = withoutPrivileges(inode.mode);
+    const mode = withoutPrivileges(cred, inode);
     if (mode !== inode.mode) yield* core.fs.setattr(inode, { mode, ctime: core.now() });
   }
   stampWrite(core, inode);
@@ -249,7 +249,7 @@ function* truncateOpen(caller: Caller, inode: Inode, size: number): Io<void> {
     core.checkWritable();
     checkTruncate(caller, inode, size, true);
     const now = core.now();
-    const mode = cred.uid === 0 ? inode.mode : withoutPrivileges(inode.mode);
+    const mode = cred.uid === 0 ? inode.mode : withoutPrivileges(cred, inode);
     const times = { mtime: now, ctime: now };
     yield* core.fs.setattr(inode, mode === inode.mode ? { size, ...times } : { size, mode, ...times });
   } finally {

@@ -62,10 +62,14 @@ export function checkChangeable(inode: Inode): void {
   if ((inode.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) !== 0) throw new FsError('EPERM');
 }
 
-/** The mode after a write, truncate or chown by `cred`: setuid, and setgid where the group may execute, are cleared. */
-export function withoutPrivileges(mode: number): number {
-  if (isDirectory(mode)) return mode;
-  return mode & ~S_ISUID & ~((mode & S_IXGRP) !== 0 ? S_ISGID : 0);
+/**
+ * The mode after a write, truncate or chown by `cred`: setuid is cleared, and setgid unless the group may not execute and
+ * `cred` is root or of that group.
+ */
+export function withoutPrivileges(cred: Credentials, inode: Inode, mode: number = inode.mode): number {
+  if ((mode & (S_ISUID | S_ISGID)) === 0 || isDirectory(mode)) return mode;
+  const keepsGroup = (mode & S_IXGRP) === 0 && (isRoot(cred) || inGroup(cred, inode.gid));
+  return mode & ~S_ISUID & ~(keepsGroup ? 0 : S_ISGID);
 }
 
 /** Owner, group and mode of what `cred` makes in `dir` (setgid directories hand their group on). */

@@ -310,6 +310,49 @@ describe('permissions', () => {
     expect(runSync(root.stat('/s')).mode & 0o7777).toBe(0o777);
   });
 
+  it('leaves setgid without group execution to root and the group', () => {
+    const { root, user, other } = world();
+    touch(root, '/s');
+    runSync(root.chown('/s', user.cred.uid, other.cred.gid));
+    const after = (who: Vfs, change: (who: Vfs) => void): number => {
+      runSync(root.chmod('/s', 0o2666));
+      change(who);
+      return runSync(root.stat('/s')).mode & 0o7777;
+    };
+    const write = (who: Vfs): void => {
+      const fd = runSync(who.open('/s', O_WRONLY));
+      runSync(who.write(fd, new Uint8Array(1)));
+      runSync(who.close(fd));
+    };
+    const truncate = (who: Vfs): void => runSync(who.truncate('/s', 5));
+    const chown = (who: Vfs): void => runSync(who.chown('/s', user.cred.uid, -1));
+    expect([after(user, write), after(other, write), after(root, write)]).toEqual([0o666, 0o2666, 0o2666]);
+    expect([after(user, truncate), after(other, truncate), after(root, truncate)]).toEqual([0o666, 0o2666, 0o2666]);
+    expect([after(user, chown), after(root, chown)]).toEqual([0o666, 0o2666]);
+  });
+
+  it('lets the owner alone set one time and keep the other', () => {
+    const { root, user, other } = world();
+    touch(root, '/f');
+    runSync(root.chmod('/f', 0o666));
+    runSync(root.chown('/f', user.cred.uid, -1));
+    const inode = runSync(root.iget(runSync(root.stat('/f')).ino));
+    expect(codeOf(other.setattrAt(inode, { atime: 'now' }))).toBe('EPERM');
+    expect(codeOf(other.setattrAt(inode, { atime: 'now', mtime: 'now' }))).toBe('ok');
+    expect(codeOf(user.setattrAt(inode, { mtime: 'now' }))).toBe('ok');
+    root.iput(inode);
+  });
+
+  it('lets everybody make a whiteout, and root alone a device', () => {
+    const { root, user } = world();
+    const dir = runSync(root.iget(runSync(root.stat('/')).ino));
+    dir.mode |= 0o777;
+    expect(codeOf(user.createAt(dir, 'device', 0o020666, 259))).toBe('EPERM');
+    expect(codeOf(user.createAt(dir, 'disk', 0o060666, 0))).toBe('EPERM');
+    root.iput(runSync(user.createAt(dir, 'whiteout', 0o020666, 0)));
+    root.iput(dir);
+  });
+
   it('honours immutable and append-only', () => {
     const { root } = world();
     touch(root, '/i');
@@ -352,6 +395,9 @@ describe('extended attributes', () => {
     expect(codeOf(user.setxattr('/f', 'security.s', value))).toBe('EPERM');
     expect(runSync(user.listxattr('/f'))).toEqual(['user.a', 'security.s']);
     expect(codeOf(vfs.setxattr('/l', 'user.a', value, 'any', false))).toBe('EPERM');
+    expect(codeOf(vfs.setxattr('/f', 'user.', value))).toBe('EINVAL');
+    expect(codeOf(vfs.removexattr('/f', 'user.none'))).toBe('ENODATA');
+    expect(codeOf(vfs.removexattr('/f', 'system.posix_acl_access'))).toBe('ok');
     expect(codeOf(vfs.setxattr('/f', 'other.a', value))).toBe('EOPNOTSUPP');
     expect(codeOf(vfs.setxattr('/f', 'user.a', value, 'create'))).toBe('EEXIST');
     expect(codeOf(vfs.setxattr('/f', 'user.b', value, 'replace'))).toBe('ENODATA');

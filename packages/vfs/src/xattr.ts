@@ -7,17 +7,20 @@
 import { FsError, type Io } from '@iomap/io';
 import type { Caller } from './core.js';
 import type { Inode, Name } from './filesystem.js';
-import { isDirectory, isRegular, R_OK, S_ISVTX, W_OK } from './modes.js';
-import { checkAccess, checkChangeable, checkOwner, isRoot } from './permission.js';
+import { isDirectory, isRegular, R_OK, S_ISGID, S_ISVTX, W_OK } from './modes.js';
+import { checkAccess, checkChangeable, checkOwner, inGroup, isRoot } from './permission.js';
 
 const NAME_MAX = 255;
 const VALUE_MAX = 65_536;
 
+const ACL_ACCESS = 'system.posix_acl_access';
+const isAcl = (name: Name): boolean => name === ACL_ACCESS || name === 'system.posix_acl_default';
+
 function checkName(caller: Caller, name: Name): void {
   if (name === '' || name.length > NAME_MAX) throw new FsError('ERANGE');
   if (!caller.core.fs.traits.xattrs) throw new FsError('EOPNOTSUPP');
-  const isKnown =
-    /^(user|trusted|security)\../s.test(name) || name === 'system.posix_acl_access' || name === 'system.posix_acl_default';
+  if (/^(user|trusted|security)\.$/.test(name)) throw new FsError('EINVAL');
+  const isKnown = /^(user|trusted|security)\../s.test(name) || isAcl(name);
   if (!isKnown || name.includes('\0')) throw new FsError('EOPNOTSUPP');
 }
 
@@ -78,6 +81,9 @@ export function* setxattrAt(
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   try {
     yield* caller.core.fs.setxattr(inode, name, value, mode, caller.core.now());
+    // As chmod(2): who is not of the group cannot keep its setgid through a change of the mode.
+    const dropsGroup = name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !isRoot(caller.cred) && !inGroup(caller.cred, inode.gid);
+    if (dropsGroup) yield* caller.core.fs.setattr(inode, { mode: inode.mode & ~S_ISGID });
   } finally {
     inode.lock.unlockWrite();
   }
@@ -89,6 +95,8 @@ export function* removexattrAt(caller: Caller, inode: Inode, name: Name): Io<voi
   checkWrite(caller, inode, name);
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   try {
+    // An ACL that is not there is no failure.
+    if (isAcl(name) && !(yield* caller.core.fs.listxattr(inode)).includes(name)) return;
     yield* caller.core.fs.removexattr(inode, name, caller.core.now());
   } finally {
     inode.lock.unlockWrite();

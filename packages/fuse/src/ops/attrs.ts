@@ -95,8 +95,9 @@ export const setattr: Handler = function* (session, channel) {
     const onlyTimes = (valid & (FATTR.MODE | FATTR.UID | FATTR.GID | FATTR.SIZE | FATTR.ATIME)) === 0;
     if (valid === 0) {
       // Before a write by an ordinary user: asked only when there are privileges to take, and the answer is how the kernel
-      // learns the new mode.
+      // learns the new mode. Or chown(2) to nobody and no group, which moves ctime.
       yield* killPrivileges(session, channel, inode);
+      yield* session.vfs.setattrAt(inode, {});
     } else if ((valid & FATTR.CTIME) !== 0 && onlyTimes) {
       yield* flushTimes(session, channel, inode, valid);
     } else {

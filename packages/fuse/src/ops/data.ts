@@ -1,6 +1,6 @@
 /** What concerns open files: OPEN, READ, WRITE, FLUSH, RELEASE, FSYNC, LSEEK, FALLOCATE, COPY_FILE_RANGE, BMAP. */
 import { FsError, isCode, type Io } from '@iomap/io';
-import { checkAccess, FS_APPEND_FL, isRegular, O_APPEND, R_OK, W_OK, type Inode } from '@iomap/vfs';
+import { checkAccess, FS_APPEND_FL, isRegular, O_APPEND, O_NOATIME, R_OK, W_OK, type Inode } from '@iomap/vfs';
 import {
   FuseBmapIn,
   FuseBmapOut,
@@ -40,11 +40,13 @@ const W = FuseWriteIn.offsets;
 export const open: Handler = function* (session, channel) {
   if (session.wishes.statelessOpen) throw new FsError('ENOSYS');
   need(channel, FuseOpenIn);
-  const accessMode = channel.u32(FuseOpenIn.offsets.flags) & 3;
+  const flags = channel.u32(FuseOpenIn.offsets.flags);
+  const accessMode = flags & 3;
   const mask = (accessMode !== 1 ? R_OK : 0) | (accessMode !== 0 ? W_OK : 0);
   const inode = yield* session.hold(channel.nodeid);
   try {
     checkAccess(session.caller(channel).cred, inode, mask);
+    if ((inode.flags & FS_APPEND_FL) !== 0 && accessMode !== 0 && (flags & O_APPEND) === 0) throw new FsError('EPERM');
     if ((channel.u32(FuseOpenIn.offsets.open_flags) & FUSE_OPEN_KILL_SUIDGID) !== 0) yield* killPrivileges(session, channel, inode);
     return putOpen(channel, 0, FOPEN_KEEP_CACHE);
   } finally {
@@ -69,7 +71,7 @@ export const read: Handler = function* (session, channel) {
   const length = Math.min(channel.u32(R.size), channel.dataMax);
   const inode = yield* session.hold(channel.nodeid);
   try {
-    const file = fileOf(inode);
+    const file = fileOf(inode, channel.u32(R.flags) & O_NOATIME);
     const into = channel.reply.subarray(channel.out, channel.out + length);
     let done = yield* session.vfs.readAt(file, into, pos);
     while (done < length && pos + done < inode.size) {

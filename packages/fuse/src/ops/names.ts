@@ -14,7 +14,6 @@ import {
   FuseRename2In,
   FuseRenameIn,
 } from '../abi.js';
-import { inheritAcl, modeInDirectory, storeAcl } from '../acl.js';
 import { putNegative } from '../attr-out.js';
 import type { Channel } from '../channel.js';
 import { FOPEN_KEEP_CACHE } from '../protocol.js';
@@ -93,17 +92,7 @@ interface Wanted {
 
 /** Makes a file in `dir`; the answer is referenced. */
 function* make(session: Session, channel: Channel, dir: Inode, wanted: Wanted): Io<Inode> {
-  const acl = yield* inheritAcl(session, dir, wanted.mode);
-  const mode = modeInDirectory(acl, wanted.mode, wanted.umask);
-  const inode = yield* session.maker(channel).createAt(dir, wanted.name, mode, wanted.rdev);
-  if (acl !== undefined) {
-    try {
-      yield* storeAcl(session, inode, acl);
-    } catch (error) {
-      session.put(inode);
-      throw error;
-    }
-  }
+  const inode = yield* session.maker(channel, wanted.umask).createAt(dir, wanted.name, wanted.mode, wanted.rdev);
   yield* changed(session);
   return inode;
 }
@@ -148,7 +137,7 @@ export const mkdir: Handler = function* (session, channel) {
 export const symlink: Handler = function* (session, channel) {
   const dir = yield* session.hold(channel.nodeid);
   try {
-    const inode = yield* session.maker(channel).symlinkAt(dir, channel.name(0), channel.name(0, 1));
+    const inode = yield* session.maker(channel, 0).symlinkAt(dir, channel.name(0), channel.name(0, 1));
     try {
       yield* changed(session);
       return session.enter(channel, inode);
@@ -270,13 +259,10 @@ export const tmpfile: Handler = function* (session, channel) {
   const { offsets } = FuseCreateIn;
   const dir = yield* session.hold(channel.nodeid);
   try {
-    const wanted = channel.u32(offsets.mode);
-    const acl = yield* inheritAcl(session, dir, wanted);
-    const mode = modeInDirectory(acl, wanted, channel.u32(offsets.umask));
     const mayLink = (channel.u32(offsets.flags) & 0o200) === 0; // not O_EXCL
-    const inode = yield* session.maker(channel).tmpfileAt(dir, mode, mayLink);
+    const maker = session.maker(channel, channel.u32(offsets.umask));
+    const inode = yield* maker.tmpfileAt(dir, channel.u32(offsets.mode), mayLink);
     try {
-      if (acl !== undefined) yield* storeAcl(session, inode, acl);
       yield* changed(session);
       const length = session.enter(channel, inode);
       session.keepOrphan(inode);

@@ -2,12 +2,14 @@
 import { errnoOf, FsError, type Io } from '@iomap/io';
 import { bytesOfLatin1, S_ISGID } from '@iomap/vfs';
 import { FuseGetxattrIn, FuseGetxattrOut, FuseSetxattrIn } from '../abi.js';
-import { ACL_ACCESS, ACL_DEFAULT } from '../acl.js';
 import type { Channel } from '../channel.js';
 import { FUSE_SETXATTR_ACL_KILL_SGID, INIT } from '../protocol.js';
 import { putCount } from '../wire.js';
 import { CAPABILITY } from './attrs.js';
 import { changed, need, type Handler } from './handler.js';
+
+const ACL_ACCESS = 'system.posix_acl_access';
+const ACL_DEFAULT = 'system.posix_acl_default';
 
 const ENODATA = -errnoOf('ENODATA');
 
@@ -90,7 +92,10 @@ export const setxattr: Handler = function* (session, channel) {
 export const removexattr: Handler = function* (session, channel) {
   const inode = yield* session.hold(channel.nodeid);
   try {
-    yield* session.caller(channel).removexattrAt(inode, channel.name(0));
+    const name = channel.name(0);
+    // The kernel itself takes capabilities away when somebody writes, and lets nobody else but root do it.
+    const vfs = name === CAPABILITY ? session.vfs : session.caller(channel);
+    yield* vfs.removexattrAt(inode, name);
   } finally {
     session.put(inode);
   }

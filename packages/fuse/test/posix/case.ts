@@ -70,11 +70,14 @@ export const fill = (letter: string, count: number): { readonly fill: string; re
 export const assertionsOf = ({ expected }: Step): number =>
   expected === undefined ? 0 : typeof expected === 'object' ? Object.keys(expected).length : 1;
 
-/** How a step is named in reports: who, which call. */
-export function stepText({ user, call }: Step): string {
+/** A call as reports show it. */
+export function callText(call: readonly Argument[]): string {
   const show = (value: Argument): string => {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     return text.length > 40 ? `${text.slice(0, 16)}…(${text.length})` : text;
   };
-  return `${user === ROOT ? '' : `[${user}] `}${call.map(show).join(' ')}`;
+  return call.map(show).join(' ');
 }
+
+/** A step as reports show it: who, which call. */
+export const stepText = ({ user, call }: Step): string => `${user === ROOT ? '' : `[${user}] `}${callText(call)}`;

@@ -18,7 +18,6 @@ const READDIR = group('readdir', (add) => {
     t.do('mknod', 'd/block', 'block', 0o600, 7, 0);
     t.is('block=block,char=char,dir=dir,fifo=fifo,file=file,link=link,sock=socket', 'types', 'd');
     t.is('block,char,dir,fifo,file,link,sock', 'list', 'd');
-    t.is('', 'readdir', 'h');
     t.do('rewinddir', 'h');
     t.is('.,..,block,char,dir,fifo,file,link,sock', 'readdir', 'h');
     t.is('ENOTDIR', 'opendir', 'd/file', 'x');
@@ -89,7 +88,7 @@ const READDIR = group('readdir', (add) => {
     t.do('mkdir', 'd');
     for (const name of ['a', 'b', 'c']) {
       t.do('put', `d/${name}`, '');
-      t.is(`${'abc'.slice(0, 'abc'.indexOf(name) + 1).split('').join(',')}`, 'list', 'd');
+      t.is({ a: 'a', b: 'a,b', c: 'a,b,c' }[name] ?? '', 'list', 'd');
     }
     t.do('rename', 'd/b', 'd/z');
     t.is('a,c,z', 'list', 'd');

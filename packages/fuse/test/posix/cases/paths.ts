@@ -1,5 +1,5 @@
 /** Errors of path resolution, for every call that takes a path; long names, links in loops, slashes and dots. */
-import { ALICE, group, type Argument, type Case } from '../case.js';
+import { ALICE, callText, group, type Argument, type Case } from '../case.js';
 
 /** Every call that takes a path, with the path at `P`, and what differs from the rule. */
 const P = '<path>';
@@ -53,7 +53,7 @@ const LONG = 'n'.repeat(256);
 
 export const PATH_CASES: readonly Case[] = group('path resolution', (add) => {
   for (const { call, follows, makes } of CALLS) {
-    add(at(call, 'PATH').join(' '), (t) => {
+    add(callText(at(call, 'PATH')), (t) => {
       t.do('put', 'file', 'x');
       t.do('mkdir', 'closed', 0o700);
       t.do('put', 'closed/file', 'x');
