@@ -12,13 +12,15 @@ export const below = {
   iomap: ['io', 'device', 'page-cache'],
   // The legacy baseline that conversions are measured against.
   'buffer-head': ['io', 'device', 'page-cache'],
+  // What drivers with block maps and bitmaps share.
+  'block-map': ['io', 'device', 'page-cache', 'buffer-cache', 'iomap'],
   vfs: ['io', 'device'],
-  driver: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'vfs'],
-  face: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'vfs', 'driver', 'face'],
+  driver: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'block-map', 'vfs'],
+  face: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'block-map', 'vfs', 'driver', 'face'],
   // Beside the others: any driver passes itself to it, so it knows none.
   conformance: ['io', 'device', 'buffer-cache', 'vfs'],
   // Benchmarks and soak runs, which use everything.
-  bench: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'vfs', 'driver', 'face', 'conformance'],
+  bench: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'block-map', 'vfs', 'driver', 'face', 'conformance'],
   tools: [],
 };
 

@@ -1,0 +1,15 @@
+export { clearRange, countSet, findNextSet, findNextZero, findZeroByte, setRange, testBit } from './bitmap.js';
+export { flushFile, flushFiles, relieve, type DirtyFile, type DirtyFiles } from './dirty-files.js';
+export { ExtentCache, type MapRun } from './extent-cache.js';
+export { BlockMap, forgetBlock, newBlock, type MapHost, type MappedInode, type MapShape } from './map.js';
+export { mapIomapOps, mapWritebackOps, type MapIo, type MappedFile } from './map-iomap.js';
+export { truncateBlocks, unmapRun } from './map-truncate.js';
+export { hashName, NameIndex, NAMES_MAX } from './name-index.js';
+export { Reservations, WINDOW_FIRST, WINDOW_MAX, type Reservation, type ReservationHolder } from './reservation.js';
+export { allocRun, freeRun, type AllocRequest, type BitmapSpace, type BlockRun } from './run-alloc.js';
+export { bufferDirBlocks, forgetBlocks, isHole, type DirBlocks, type DirHost, type MappedDir } from './dir-blocks.js';
+export { Evicted } from './evicted.js';
+export { DirState, LinearDirs, newFound, type EntryFormat, type Found, type LinearHost, type StatefulDir, type TakeEntry } from './linear-dir.js';
+export { DeviceWriter, wipeSignatures } from './device-writer.js';
+export { Findings, type Finding, type FindingPlace, type Severity } from './findings.js';
+export { PagedBits, PagedCounts } from './paged.js';

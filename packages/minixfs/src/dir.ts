@@ -1,0 +1,84 @@
+/** Directories of a mount: the shared linear directory over minix entries, and what is minix's own about '.' and '..'. */
+import { bufferDirBlocks, LinearDirs, newFound, type Found } from '@iomap/block-map';
+import { corrupt, FsError, type Io } from '@iomap/io';
+import type { DirEmit } from '@iomap/vfs';
+import { Entries, type NewEntry } from './dir-entry.js';
+import type { MinixInode } from './inode.js';
+import type { Volume } from './volume.js';
+
+export class Directories {
+  readonly linear: LinearDirs<MinixInode, NewEntry>;
+  readonly entries: Entries;
+  readonly #vol: Volume;
+  readonly #found = newFound();
+
+  constructor(vol: Volume) {
+    const { info, blockSize } = vol;
+    this.#vol = vol;
+    this.entries = new Entries(info);
+    const blocks = bufferDirBlocks<MinixInode>({
+      map: vol.map,
+      buffers: vol.buffers,
+      dirBytes: blockSize,
+      blockCount: (dir) => Math.ceil(dir.size / blockSize),
+      blocksMax: Math.floor(info.fileSizeMax / blockSize),
+      // Linux and fsck.minix read such a block as free entries.
+      hole: 'empty',
+    });
+    const host = { blockSize, markDirty: vol.markDirty.bind(vol) };
+    this.linear = new LinearDirs(host, blocks, this.entries);
+  }
+
+  /** The inode under `name` from cached blocks: 0 = none, undefined = a read is needed. */
+  peek(dir: MinixInode, name: string): number | undefined {
+    return this.linear.peekFind(dir, name, this.#found) ? this.#found.ino : undefined;
+  }
+
+  *find(dir: MinixInode, name: string): Io<Found> {
+    const found = newFound();
+    yield* this.linear.find(dir, name, found);
+    return found;
+  }
+
+  /**
+   * Enters a name that is not there.
+   *
+   * Lock: the directory, exclusive.
+   * @throws FsError ENOSPC with nothing changed, ENAMETOOLONG, EFBIG, EUCLEAN
+   */
+  *add(dir: MinixInode, name: string, ino: number): Io<void> {
+    if (name.length > this.#vol.info.nameMax) throw new FsError('ENAMETOOLONG');
+    const entry = { name, ino };
+    if (!(yield* this.linear.addInside(dir, entry))) {
+      const index = this.linear.blocks.count(dir);
+      const buf = yield* this.linear.blocks.append(dir);
+      if (!this.linear.put(dir, buf, index, entry)) throw corrupt('a new block of a directory has no room', { ino: dir.ino });
+    }
+    this.#vol.markInodeDirty(dir);
+  }
+
+  /** Points the entry at `found` to another inode. */
+  *retarget(dir: MinixInode, found: Found, ino: number): Io<void> {
+    const { blocks } = this.linear;
+    const buf = blocks.peek(dir, found.index) ?? (yield* blocks.read(dir, found.index));
+    this.entries.setIno(buf, found.offset, ino);
+    this.#vol.markDirty(buf, dir);
+  }
+
+  /** The first entries of a new directory. @throws FsError ENOSPC */
+  *makeEmpty(dir: MinixInode, parentIno: number): Io<void> {
+    const buf = yield* this.linear.blocks.append(dir);
+    const size = this.#vol.info.entryBytes;
+    this.entries.write(buf, 0, { name: '.', ino: dir.ino });
+    this.entries.write(buf, size, { name: '..', ino: parentIno });
+    dir.size = 2 * size;
+    this.#vol.markDirty(buf, dir);
+    this.#vol.markInodeDirty(dir);
+  }
+
+  /** Entries from `cookie` on; the format does not say their types. */
+  list(dir: MinixInode, cookie: number, emit: DirEmit): Io<void> {
+    return this.linear.list(dir, cookie, (buf, offset, name, next) =>
+      emit(name, this.entries.inoAt(dir, buf, offset), 'unknown', next));
+  }
+}

@@ -1,0 +1,29 @@
+/** The options of a mount, one schema: validation, types and documentation. */
+import type { Env } from '@iomap/io';
+import { z } from 'zod';
+
+const MIB = 2 ** 20;
+
+/** How the bits of bitmaps are ordered on big-endian images: bytes, or words of the machine that made them. */
+export const BIT_ORDERS = { bytes: 0, be16: 1, be32: 3, be64: 7 } as const;
+
+export const mountOptionsSchema = z
+  .object({
+    /** Writes nothing at all, not even the state. Implied by a read-only device. */
+    readOnly: z.boolean().default(false),
+    /** Clock; the real world by default. */
+    env: z.custom<Env>((value) => typeof value === 'object' && value !== null && 'now' in value && 'random' in value).optional(),
+    /** Memory for file data, bytes. */
+    pageCacheBytes: z.number().int().min(MIB).default(64 * MIB),
+    /** Memory for metadata blocks, bytes. */
+    bufferCacheBytes: z.number().int().min(256 * 1024).default(16 * MIB),
+    /** Largest folio of the page cache, bytes; a power of two. */
+    folioMaxBytes: z.number().int().min(65_536).optional(),
+    /** Largest readahead window, bytes; 0 = none. */
+    readaheadMaxBytes: z.number().int().min(0).optional(),
+    /** Order of the bits in bitmaps; default: bytes on little-endian images, found out on big-endian ones. */
+    bitOrder: z.enum(['bytes', 'be16', 'be32', 'be64']).optional(),
+  })
+  .strict();
+
+export type MountOptions = z.input<typeof mountOptionsSchema>;
