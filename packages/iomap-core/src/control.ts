@@ -3,7 +3,9 @@
  *
  * All of it is optional and off by default. What a call cannot do it refuses (EINVAL, EOPNOTSUPP); it never does less silently.
  */
+import { FsError } from '@iomap/io';
 import type { Readahead } from '@iomap/page-cache';
+import type { IomapInode } from './iomap.js';
 
 export interface IoControl {
   /** RWF_NOWAIT: EAGAIN instead of a wait, with nothing changed; what was done before that counts as a short call. */
@@ -24,3 +26,9 @@ export interface IoControl {
 
 /** No options: what hot paths pass. */
 export const PLAIN: IoControl = Object.freeze({});
+
+/** What a no-wait call throws where it would have to wait. */
+export function wouldWait(inode: IomapInode): FsError {
+  inode.mapping.cache.counters.nowaitMisses++;
+  return new FsError('EAGAIN', { why: 'the call may not wait', detail: { ino: inode.ino } });
+}

@@ -29,6 +29,8 @@ export interface FillRange {
   /** Block-aligned. */
   readonly end: number;
   readonly demand: Demand | undefined;
+  /** New folios go when their reader is done with them. */
+  readonly dropBehind?: boolean;
 }
 
 export class Fill<I extends IomapInode> {
@@ -79,7 +81,9 @@ export class Fill<I extends IomapInode> {
         let failure: { error: unknown } | undefined;
         try {
           const direct = this.#bypassLength();
-          if (direct > 0) yield* this.#bypass(direct);
+          iter.stale = !iter.valid(); // guard: stale-read-mapping (pitfall 14, 17)
+          if (iter.stale) iter.done = 0;
+          else if (direct > 0) yield* this.#bypass(direct);
           else this.#step();
         } catch (error) {
           failure = { error };
@@ -92,6 +96,7 @@ export class Fill<I extends IomapInode> {
       yield* batch.submit();
     } finally {
       batch.abort();
+      iter.cancelled();
     }
     if (this.#roomWanted) yield* this.#mapping.cache.makeRoom(this.#mapping.blockSize);
   }
@@ -102,7 +107,7 @@ export class Fill<I extends IomapInode> {
     try {
       if (iter.peek()) return true;
       // What is mapped goes out before the metadata read that maps the rest.
-      yield* this.#batch.submit();
+      yield* this.#batch.submit(); // guard: submit-before-metadata (pitfall 23)
       yield* iter.begin();
       return true;
     } catch (error) {
@@ -149,6 +154,7 @@ export class Fill<I extends IomapInode> {
         this.#roomWanted = pos === start && this.#range.demand !== undefined;
         return pos;
       }
+      folio.dropBehind = this.#range.dropBehind === true;
       if (this.#markWanted && pos >= demandEnd) {
         folio.readaheadMark = true;
         this.#markWanted = false;
@@ -158,7 +164,7 @@ export class Fill<I extends IomapInode> {
     } else {
       // One that is locked is being read (or written) by another, who will unlock it: the reader waits then.
       const end = Math.min(folio.end, this.#end);
-      if (folio.isUptodate(pos - folio.pos, end - folio.pos) || !folio.tryLock()) return folio.end;
+      if (folio.isUptodate(pos - folio.pos, end - folio.pos) || !folio.tryLock(true)) return folio.end;
     }
     this.#batch.take(folio);
     if (pos === start && this.#range.demand !== undefined) {
@@ -218,7 +224,7 @@ export class Fill<I extends IomapInode> {
     const from = demand.pos - iomap.offset;
     const n = Math.min(demand.want, Math.min(iomap.length, data?.length ?? 0) - from);
     if (data === undefined || n <= 0) {
-      throw corrupt('inline data ends before the file does', { ino: this.#inode.ino, pos: demand.pos });
+      throw corrupt('inline data ends before the file does', { ino: this.#inode.ino, pos: demand.pos }); // inline-answers (pitfall 16)
     }
     demand.bytes.set(data.subarray(from, from + n), demand.at);
     this.delivered = n;

@@ -1,5 +1,6 @@
 export { IomapCounters, type IomapEvent } from '@iomap/page-cache';
 export { PLAIN, type IoControl } from './control.js';
+export { bufferedAtomicMax } from './atomic.js';
 export { bmap, fiemap, type FiemapExtent, type FiemapFlag } from './fiemap.js';
 export {
   IOMAP_ATOMIC,
@@ -30,11 +31,18 @@ export {
   type IomapType,
   type WritebackOps,
 } from './iomap.js';
+export { pageMkwrite, type Store } from './fault.js';
+export { punchDelalloc } from './delalloc.js';
+export { invalidateSlow, shiftPrepare, writeOut } from './invalidate.js';
+export { MappedFile, type MappedFileOptions } from './mapped-file.js';
 export { IomapIter } from './iter.js';
 export { bufferedRead, peekBufferedRead } from './read.js';
 export { seekData, seekHole } from './seek.js';
 export { invalidateRange, punchPageCache, truncatePageCache } from './truncate.js';
+export { unshareRange } from './unshare.js';
 export { bufferedWrite, peekBufferedWrite } from './write.js';
-export { writeback, WritebackBatch, writebackInto } from './writeback.js';
+export { type CopySource } from './write-folio.js';
+export { startWriteback, syncFileRange, writeback, writebackInto, writebackOlder, type SyncFileRange } from './writeback.js';
+export { WritebackBatch } from './writeback-batch.js';
 export { truncatePage, zeroRange } from './zero.js';
 export { peekReadWhole } from './read-whole.js';

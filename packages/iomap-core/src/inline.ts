@@ -16,6 +16,14 @@ export function writeInline<I extends IomapInode>(iter: IomapIter<I>, source: So
   if (data === undefined || n <= 0) {
     throw new FsError('EIO', { why: 'no room in the inline data', detail: { ino: inode.ino, pos } });
   }
+  if (source.copy !== undefined) {
+    // What it gives less is not there: the bytes behind stay as they are.
+    const given = source.copy.copyTo(data.subarray(from, from + n), pos - source.start);
+    if (given <= 0) throw new FsError('EFAULT', { why: 'the source of a write gave nothing', detail: { ino: inode.ino, pos } });
+    iter.done = Math.min(n, given);
+    if (pos + iter.done > inode.size) inode.size = pos + iter.done;
+    return;
+  }
   if (source.bytes === undefined) data.fill(0, from, from + n);
   else {
     const at = pos - source.start;

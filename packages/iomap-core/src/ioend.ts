@@ -7,9 +7,9 @@
  * - It is bounded in bytes and segments, so that a completion is short.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { type FsError, isCode, type BioRequest, type IoResult } from '@iomap/io';
+import { isCode, type FsError, type BioRequest, type IoResult } from '@iomap/io';
 import type { Folio, InFlight } from '@iomap/page-cache';
-import type { IoendInfo, Iomap, IomapInode, IomapType, WritebackOps } from './iomap.js';
+import { IOMAP_F_ATOMIC_BIO, IOMAP_F_SHARED, type IoendInfo, type Iomap, type IomapInode, type IomapType, type WritebackOps } from './iomap.js';
 import { BIO_SEGMENTS_MAX } from './read-batch.js';
 
 const IOEND_BYTES_MAX = 8 * 1024 * 1024;
@@ -23,24 +23,61 @@ interface Part {
   readonly to: number;
 }
 
+/** The ioends of one atomic write, which end together; the first stands for all. */
+export class AtomicGroup<I extends IomapInode> {
+  readonly pos: number;
+  readonly len: number;
+  readonly members: Ioend<I>[] = [];
+  /** Members in flight, and one for who puts it together. */
+  #pending = 1;
+  #error: FsError | undefined;
+
+  constructor(pos: number, len: number) {
+    this.pos = pos;
+    this.len = len;
+    this.#error = undefined;
+  }
+
+  add(ioend: Ioend<I>): void {
+    ioend.group = this;
+    this.members.push(ioend);
+    this.#pending++;
+  }
+
+  /** A member ended, or (once) all are there. */
+  release(error: FsError | undefined): void {
+    this.#error ??= error;
+    if (--this.#pending > 0) return;
+    const first = this.members[0];
+    const last = this.members.at(-1);
+    if (first !== undefined && last !== undefined) first.end = last.end;
+    for (const one of this.members) one.completed(this.#error);
+  }
+}
+
 export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
   readonly inode: I;
+  readonly ops: WritebackOps<I>;
   readonly device: BlockDevice;
   readonly addr: number;
   readonly type: IomapType;
   readonly flags: number;
   readonly private: unknown;
-  atomic = false;
+  /** Why it did not get as far as the device, or did not end well. */
+  error: FsError | undefined;
   bytes = 0;
   readonly pos: number;
   end: number;
   done = false;
-  readonly #ops: WritebackOps<I>;
+  group: AtomicGroup<I> | undefined;
+  /** Where completion may wait: takes it when its bio has ended well, and calls `complete` in a task of its own. */
+  collect: ((ioend: Ioend<I>) => void) | undefined;
   readonly #parts: Part[] = [];
   readonly #segments: Uint8Array[] = [];
 
   constructor(inode: I, ops: WritebackOps<I>, iomap: Iomap & { device: BlockDevice }, addr: number, pos: number) {
     this.inode = inode;
+    this.ops = ops;
     this.device = iomap.device;
     this.type = iomap.type;
     this.flags = iomap.flags;
@@ -48,15 +85,20 @@ export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
     this.addr = addr;
     this.pos = pos;
     this.end = pos;
-    this.#ops = ops;
+    this.error = undefined;
+    this.group = undefined;
+    this.collect = undefined;
     inode.mapping.addInFlight(this);
   }
 
   /** How many bytes at `addr` of the device, from `pos` of the file, may join: what follows on in both. */
   roomFor(iomap: Iomap, addr: number, pos: number): number {
-    if (this.pos + this.bytes !== pos || this.device !== iomap.device || this.type !== iomap.type || this.addr + this.bytes !== addr) return 0;
-    if (this.#segments.length >= BIO_SEGMENTS_MAX) return 0;
-    return Math.min(IOEND_BYTES_MAX, this.device.limits.maxBioBytes) - this.bytes;
+    const follows = this.pos + this.bytes === pos && this.addr + this.bytes === addr;
+    const alike = this.device === iomap.device && this.type === iomap.type &&
+      (this.flags & IOMAP_F_SHARED) === (iomap.flags & IOMAP_F_SHARED);
+    if (!follows || !alike || this.#segments.length >= BIO_SEGMENTS_MAX) return 0;
+    const most = Math.min(IOEND_BYTES_MAX, this.device.limits.maxBioBytes); // guard: ioend-bounded (pitfall 18) | without: const most = Infinity;
+    return most - this.bytes;
   }
 
   /** Adds [from, to) of a locked folio; it counts as under writeback from now on. */
@@ -65,21 +107,24 @@ export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
     this.#parts.push({ folio, from, to });
     this.#segments.push(from === 0 && to === folio.size ? folio.data : folio.data.subarray(from, to));
     this.bytes += to - from;
-    this.end = Math.min(folio.pos + to, this.inode.size);
+    this.end = folio.pos + to;
+    this.end = Math.min(this.end, this.inode.size); // guard: ioend-exact-end (pitfall 9)
   }
 
   request(): BioRequest {
     const { addr, bytes, device, inode } = this;
     const segments = this.#segments;
     const { counters, trace } = inode.mapping.cache;
+    const atomic = this.group !== undefined && (this.flags & IOMAP_F_ATOMIC_BIO) !== 0;
     counters.ioends++;
     counters.writeBios++;
     counters.writeBioBytes += bytes;
-    trace?.({ type: 'bio', ino: inode.ino, op: 'write', addr, len: bytes, segments: segments.length });
+    if (atomic) counters.atomicBios++;
+    trace?.({ type: 'bio', ino: inode.ino, op: 'write', addr, len: bytes, segments: segments.length, atomic });
     return {
       kind: 'bio',
       target: device,
-      bio: { op: 'write', pos: addr, segments, lengthBytes: bytes },
+      bio: { op: 'write', pos: addr, segments, lengthBytes: bytes, ...(atomic ? { atomic } : {}) },
       end: (result) => {
         this.finish(result);
       },
@@ -88,24 +133,56 @@ export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
 
   /** The write ended, or was given up (ECANCELED). Plain. */
   finish(result: IoResult): void {
+    const error = result.ok ? undefined : result.error;
+    if (this.group === undefined) this.completed(error);
+    else this.group.release(error);
+  }
+
+  /** Its write, and those that end with it, ended. Plain. */
+  completed(error: FsError | undefined): void {
+    this.error = error;
+    if (this.collect !== undefined) {
+      this.collect(this);
+      return;
+    }
+    if (error === undefined && this.tells) this.ops.endIoend?.(this.inode, this);
+    this.complete(error);
+  }
+
+  /** Of a group only the first tells the filesystem; its `end` is that of all. */
+  get tells(): boolean {
+    return this.group === undefined || this.group.members[0] === this;
+  }
+
+  get atomic(): boolean {
+    return this.group !== undefined;
+  }
+
+  /** The last of it: its folios are not under writeback any more. Plain. */
+  complete(error: FsError | undefined): void {
     const { inode } = this;
     const { mapping } = inode;
-    if (result.ok) this.#ops.endIoend?.(inode, this);
-    else this.#fail(result.error);
+    if (error !== undefined) this.#fail(error);
     for (const { folio } of this.#parts) folio.endWriteback();
     this.done = true;
+    const result: IoResult = error === undefined ? { ok: true } : { ok: false, error };
     mapping.cache.trace?.({ type: 'ioend', ino: inode.ino, pos: this.pos, len: this.end - this.pos, result });
     mapping.endInFlight(this);
   }
 
   #fail(error: FsError): void {
     const { inode } = this;
+    const { mapping } = inode;
     const again = isTransient(error);
-    if (error.code !== 'ECANCELED') inode.mapping.setError(error);
-    inode.mapping.cache.counters.writebackErrors++;
+    if (error.code !== 'ECANCELED') mapping.setError(error); // guard: error-kept (pitfall 6)
+    mapping.cache.counters.writebackErrors++;
     for (const { folio, from, to } of this.#parts) {
       if (again) folio.markDirty(from, to);
-      else this.#ops.discardRange?.(inode, folio.pos + from, to - from);
+      else {
+        mapping.cache.trace?.({ type: 'discard', ino: inode.ino, pos: folio.pos + from, len: to - from });
+        this.ops.discardRange?.(inode, folio.pos + from, to - from); // guard: discard-exact (pitfall 4, 5)
+      }
     }
+    if (again && this.group !== undefined) mapping.addAtomic(this.group.pos, this.group.len);
   }
 }

@@ -4,14 +4,15 @@
  * A step is: `peek()` (plain), and where that says no `begin()` (Io); then work, which adds what it did to `done`; then
  * `finish()`, which calls the filesystem's `end` and moves on. `run(step)` is that loop.
  *
- * I1: every `begin` and true `peek` is followed by one `end` (not after a cancel, which must not wait).
+ * I1: every `begin` and true `peek` is followed by one `end`, or by one `cancel` where the task was cancelled in the step.
  * I2: a mapping that does not cover `pos`, or lies outside its device, is EUCLEAN and is never used (it may come from an image).
  * I3: an error of `end` does not hide that of the step, and takes the step's progress back.
  * I4: a step that found its mapping stale is sampled again; what was NEW the first time stays NEW.
  * I5: a step without progress and without staleness ends in EIO: there is no endless loop.
  */
 import { corrupt, FsError, type Io } from '@iomap/io';
-import { IOMAP_F_NEW, newIomap, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
+import { wouldWait } from './control.js';
+import { IOMAP_F_NEW, IOMAP_NOWAIT, newIomap, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
 
 /** Stale samplings in a row before an operation gives up. */
 const STALE_MAX = 10_000;
@@ -35,6 +36,8 @@ export class IomapIter<I extends IomapInode> {
   #idleCount = 0;
   #newFrom = 0;
   #newTo = 0;
+  /** A `begin` or true `peek` has had no `end` yet. */
+  #open = false;
 
   constructor(inode: I, ops: IomapOps<I>, pos: number, len: number, flags: number) {
     this.inode = inode;
@@ -69,21 +72,14 @@ export class IomapIter<I extends IomapInode> {
   *begin(): Io<void> {
     const { ops } = this;
     this.#reset();
+    if ((this.flags & IOMAP_NOWAIT) !== 0 && ops.nowait !== true) throw wouldWait(this.inode);
     yield* ops.begin(this.inode, this.pos, this.limit - this.pos, this.flags, this.iomap, this.src);
-    const { counters } = this.inode.mapping.cache;
-    counters.begins++;
+    this.inode.mapping.cache.counters.begins++;
     try {
       this.#sampled(false);
     } catch (error) {
-      if (ops.end !== undefined) {
-        counters.ends++;
-        // I1, also for a mapping that cannot be used. I3: its own error is the one to tell.
-        try {
-          yield* ops.end(this.inode, this.pos, this.limit - this.pos, 0, this.flags, this.iomap);
-        } catch (second) {
-          if (!(second instanceof FsError)) throw second;
-        }
-      }
+      // I1, also for a mapping that cannot be used. I3: its own error is the one to tell.
+      yield* this.#end(this.limit - this.pos, { error });
       throw error;
     }
   }
@@ -98,38 +94,65 @@ export class IomapIter<I extends IomapInode> {
 
   /** Ends the step and moves on by `done`. `failure` is what the step threw, if it did; it is thrown again. */
   *finish(failure?: { readonly error: unknown }): Io<void> {
-    const { ops, done } = this;
-    if (ops.end !== undefined) {
-      this.inode.mapping.cache.counters.ends++;
-      try {
-        yield* ops.end(this.inode, this.pos, this.mapEnd - this.pos, done, this.flags, this.iomap);
-      } catch (error) {
-        throw failure === undefined ? error : failure.error; // I3
-      }
-    }
+    const { done } = this;
+    yield* this.#end(this.mapEnd - this.pos, failure);
     this.#keepNew();
     this.pos += done;
     if (failure !== undefined) throw failure.error;
     if (done > 0) {
       this.#staleCount = 0;
       this.#idleCount = 0;
-    } else if (this.stale ? ++this.#staleCount > STALE_MAX : ++this.#idleCount > 1) {
-      throw new FsError('EIO', { why: 'no progress on a mapping', detail: { ino: this.inode.ino, pos: this.pos } }); // I5
-    }
+    } else if (this.#isStuck()) throw this.#noProgress(); // guard: no-progress (pitfall 12, 16) | without: }
+  }
+
+  #isStuck(): boolean {
+    return this.stale ? ++this.#staleCount > STALE_MAX : ++this.#idleCount > 1;
+  }
+
+  #noProgress(): FsError {
+    return new FsError('EIO', { why: 'no progress on a mapping', detail: { ino: this.inode.ino, pos: this.pos } });
   }
 
   /** The whole loop. After an error `pos` says how far it came. */
   *run(step: (iter: this) => Io<void>): Io<void> {
-    while (this.pos < this.limit) {
-      if (!this.peek()) yield* this.begin();
-      let failure: { error: unknown } | undefined;
-      try {
-        yield* step(this);
-      } catch (error) {
-        failure = { error };
+    try {
+      while (this.pos < this.limit) {
+        if (!this.peek()) yield* this.begin();
+        let failure: { error: unknown } | undefined;
+        try {
+          yield* step(this);
+        } catch (error) {
+          failure = { error };
+        }
+        yield* this.finish(failure);
       }
-      yield* this.finish(failure);
+    } finally {
+      this.cancelled();
     }
+  }
+
+  /** Calls `end` for the mapping at hand. I3: its error is told only where `failure` is not there, and then takes the progress back. */
+  *#end(length: number, failure: { readonly error: unknown } | undefined): Io<void> {
+    this.#open = false;
+    const { ops, inode, pos, done } = this;
+    if (ops.end === undefined) return;
+    const { cache } = inode.mapping;
+    cache.counters.ends++;
+    cache.trace?.({ type: 'end', ino: inode.ino, pos, len: length, done, cancelled: false });
+    try {
+      yield* ops.end(inode, pos, length, done, this.flags, this.iomap);
+    } catch (error) {
+      if (failure === undefined || !(error instanceof FsError)) throw error; // guard: end-error-precedence (pitfall 15)
+    }
+  }
+
+  /** The task was cancelled in a step: gives back what `begin` took. Plain, for `finally`; does nothing after `finish`. */
+  cancelled(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    const { ops, inode, pos, done } = this;
+    inode.mapping.cache.trace?.({ type: 'end', ino: inode.ino, pos, len: this.mapEnd - pos, done, cancelled: true });
+    ops.cancel?.(inode, pos, this.mapEnd - pos, done, this.flags, this.iomap);
   }
 
   #reset(): void {
@@ -147,6 +170,7 @@ export class IomapIter<I extends IomapInode> {
 
   #sampled(peeked: boolean): void {
     const { iomap, inode, pos } = this;
+    this.#open = true;
     const { trace } = inode.mapping.cache;
     if (trace !== undefined) {
       trace({
@@ -155,11 +179,15 @@ export class IomapIter<I extends IomapInode> {
       });
     }
     checkIomap(iomap, inode, pos);
-    // A mapping that is NEW itself is new throughout; one that is not is taken apart where the former one ended.
-    if (pos >= this.#newFrom && pos < this.#newTo && (iomap.flags & IOMAP_F_NEW) === 0) {
-      iomap.flags |= IOMAP_F_NEW;
-      iomap.length = Math.min(iomap.length, this.#newTo - iomap.offset);
-    }
+    if (pos >= this.#newFrom && pos < this.#newTo) this.#restoreNew(); // guard: stale-keeps-new (pitfall 1)
+  }
+
+  /** I4: a mapping that is NEW itself is new throughout; one that is not is taken apart where the former one ended. */
+  #restoreNew(): void {
+    const { iomap } = this;
+    if ((iomap.flags & IOMAP_F_NEW) !== 0) return;
+    iomap.flags |= IOMAP_F_NEW;
+    iomap.length = Math.min(iomap.length, this.#newTo - iomap.offset);
   }
 
   /** I4: the range that was new and was not written yet. */
@@ -179,17 +207,18 @@ export class IomapIter<I extends IomapInode> {
 /** I2: throws EUCLEAN when the mapping cannot be used for `pos`. */
 export function checkIomap(iomap: Iomap, inode: IomapInode, pos: number): void {
   const { offset, length, addr } = iomap;
-  if (!(offset <= pos && offset + length > pos && offset >= 0)) {
-    throw corrupt('the mapping does not cover the position', { ino: inode.ino, pos });
-  }
+  const covers = offset <= pos && offset + length > pos && offset >= 0;
+  if (!covers) throw bad('the mapping does not cover the position', inode, pos); // guard: mapping-covers (pitfall 16)
   if (iomap.type === 'mapped' || iomap.type === 'unwritten') {
     const { device } = iomap;
     if (device === undefined || !(addr >= 0) || addr + (pos - offset) >= device.sizeBytes) {
-      throw corrupt('the mapping lies outside its device', { ino: inode.ino, pos });
+      throw bad('the mapping lies outside its device', inode, pos);
     }
     // What lies past the end of the device is not mapped; a later step will say so.
     if (addr + length > device.sizeBytes) iomap.length = device.sizeBytes - addr;
   } else if (iomap.type === 'inline' && iomap.inlineData === undefined) {
-    throw corrupt('an inline mapping without data', { ino: inode.ino, pos });
+    throw bad('an inline mapping without data', inode, pos);
   }
 }
+
+const bad = (why: string, inode: IomapInode, pos: number): FsError => corrupt(why, { ino: inode.ino, pos });

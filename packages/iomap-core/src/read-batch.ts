@@ -49,6 +49,7 @@ export class ReadBatch {
   /** Takes a folio that the caller has locked. */
   take(folio: Folio): void {
     folio.reads = 1;
+    folio.handOff();
     this.current = folio;
   }
 

@@ -1,10 +1,11 @@
 /**
  * Taking folios out of the cache, before blocks are freed or after something else wrote them.
  *
- * Locks: inode, exclusive. What is under writeback is waited for: its blocks may be given to another file next.
+ * Locks: inode, exclusive, and the mapping's invalidate lock, exclusive, until the blocks are freed. What is under writeback is waited for: its blocks may be given to another file next.
  */
 import { roundDown, roundUp, type Io } from '@iomap/io';
 import type { Folio } from '@iomap/page-cache';
+import { settleAtomic } from './atomic.js';
 import type { IomapInode } from './iomap.js';
 
 /**
@@ -24,6 +25,8 @@ export function punchPageCache(inode: IomapInode, pos: number, len: number): Io<
 function* dropRange(inode: IomapInode, pos: number, end: number): Io<void> {
   const { mapping } = inode;
   const { blockSize } = mapping;
+  if (mapping.atomic !== undefined) yield* settleAtomic(mapping, pos, end);
+  mapping.cache.trace?.({ type: 'drop', ino: inode.ino, pos, len: end - pos });
   const first = roundUp(pos, blockSize);
   const last = end === Infinity ? Infinity : roundDown(end, blockSize);
   for (let at = pos; ; ) {
@@ -31,7 +34,7 @@ function* dropRange(inode: IomapInode, pos: number, end: number): Io<void> {
     if (folio === undefined) return;
     if (!folio.tryLock()) yield* folio.lock();
     try {
-      while (folio.mapping === mapping && folio.writebacks > 0) yield* folio.waitWriteback();
+      while (folio.mapping === mapping && folio.writebacks > 0) yield* folio.waitWriteback(); // guard: drop-waits-for-writes (pitfall 17)
       // Dropped by another while we waited: another may be in its place.
       if (folio.mapping !== mapping) continue;
       if (folio.pos >= first && folio.end <= last) mapping.drop(folio);
@@ -47,8 +50,10 @@ function* dropRange(inode: IomapInode, pos: number, end: number): Io<void> {
 function dropPart(folio: Folio, first: number, last: number, size: number | undefined): void {
   const from = Math.max(0, first - folio.pos);
   const to = Math.min(folio.size, last - folio.pos);
-  if (size !== undefined && size > folio.pos && size < folio.end) folio.data.fill(0, size - folio.pos, from);
+  const cutsBlock = size !== undefined && size > folio.pos && size < folio.end;
+  if (cutsBlock) folio.data.fill(0, size - folio.pos, from); // guard: drop-zeroes-tail (pitfall 8)
   if (from >= to) return;
+  folio.mapping?.atomic?.remove(folio.pos + from, folio.pos + to);
   folio.clearDirty(from, to);
   folio.clearUptodate(from, to);
 }

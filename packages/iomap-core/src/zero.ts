@@ -1,13 +1,14 @@
 /**
  * Zeroing a range through the cache. It never changes the size.
  *
- * "Already zero" on the device (hole, unwritten) is not yet zero in the cache: dirty folios over an unwritten mapping are looked
- * at, and nothing is flushed for it.
+ * "Already zero" on the device (unwritten, delalloc) is not yet zero in the cache: dirty blocks over such a mapping are looked at,
+ * and nothing is flushed for it.
  */
-import type { Io } from '@iomap/io';
-import type { AddressSpace, Folio } from '@iomap/page-cache';
+import { roundDown, roundUp, type Io } from '@iomap/io';
+import type { AddressSpace } from '@iomap/page-cache';
+import { settleAtomic } from './atomic.js';
 import { writeInline } from './inline.js';
-import { IOMAP_ZERO, type IomapInode, type IomapOps } from './iomap.js';
+import { IOMAP_ZERO, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
 import { IomapIter } from './iter.js';
 import { writeFolio, type Source } from './write-folio.js';
 
@@ -49,13 +50,11 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
   while (iter.pos + iter.done < end && !iter.stale) {
     let at = iter.pos + iter.done;
     let stop = end;
-    if (iomap.type === 'unwritten') {
+    if (readsAsZero(iter.readMap)) {
       // Writeback may have made it "mapped" and clean while we waited for an earlier folio.
-      if (!iter.valid()) {
-        iter.stale = true;
-        break;
-      }
-      const cached = nextWritten(mapping, at, end);
+      iter.stale = !iter.valid(); // guard: stale-zero-mapping (pitfall 1, 7)
+      if (iter.stale) break;
+      const cached = nextWritten(mapping, at, end); // guard: zero-looks-at-cache (pitfall 7) | without: const cached = undefined;
       if (cached === undefined) {
         iter.done = end - iter.pos;
         break;
@@ -64,7 +63,7 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
       stop = Math.min(end, cached.end);
       iter.done = at - iter.pos;
     }
-    if (cache.dirtyBytes > cache.dirtyLimitBytes) yield* cache.balanceDirty();
+    if (cache.mustThrottle(mapping)) yield* cache.throttle(mapping);
     const before = iter.done;
     yield* writeFolio(iter, at, stop - at, ZEROES);
     zeroed += iter.done - before;
@@ -72,20 +71,38 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
   return zeroed;
 }
 
-/** The first folio with data that the map does not show yet: dirty, or being written. */
-function nextWritten(mapping: AddressSpace, pos: number, end: number): Folio | undefined {
-  let folio = mapping.nextFolio(pos, end);
-  while (folio !== undefined && !folio.dirty && folio.writebacks === 0) folio = mapping.nextFolio(folio.end, end);
-  return folio;
+/** Nothing was stored there yet: what reads as anything else is in the cache, dirty or on its way. */
+const readsAsZero = (iomap: Iomap): boolean => iomap.type === 'unwritten' || iomap.type === 'delalloc';
+
+/** The first run of blocks with data that the map does not show yet: dirty, or in a folio that is being written. */
+function nextWritten(mapping: AddressSpace, pos: number, end: number): { pos: number; end: number } | undefined {
+  for (let folio = mapping.nextFolio(pos, end); folio !== undefined; folio = mapping.nextFolio(folio.end, end)) {
+    if (folio.writebacks > 0) return folio;
+    const first = Math.max(0, pos - folio.pos);
+    const from = folio.nextDirty(roundDown(first, mapping.blockSize), folio.size);
+    if (from < folio.size) return { pos: folio.pos + from, end: folio.pos + folio.nextClean(from, folio.size) };
+  }
+  return undefined;
 }
 
 /**
  * Zeroes from `pos` to the end of its block: what a truncate to `pos`, or an extension from `pos`, needs.
+ * @param unitBytes the allocation unit, where a file is given more than a block at a time (a multiple of the block size)
  * Locks: inode, exclusive.
  * @returns true when anything was zeroed
  */
-export function* truncatePage<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number): Io<boolean> {
-  const { blockSize } = inode.mapping;
-  const inside = pos % blockSize;
-  return inside === 0 ? false : yield* zeroRange(inode, ops, pos, blockSize - inside);
+export function* truncatePage<I extends IomapInode>(
+  inode: I, ops: IomapOps<I>, pos: number, unitBytes = inode.mapping.blockSize,
+): Io<boolean> {
+  const { mapping } = inode;
+  if (mapping.atomic !== undefined) yield* settleAtomic(mapping, pos, Infinity);
+  const inside = pos % unitBytes;
+  if (inside === 0) return false;
+  const zeroed = yield* zeroRange(inode, ops, pos, unitBytes - inside);
+  // What lies behind the block of the new end is dropped from the cache next, but stays the file's.
+  if (zeroed && unitBytes > mapping.blockSize) {
+    const first = roundUp(pos, mapping.blockSize);
+    yield* mapping.host.writeback({ pos: first, len: roundUp(pos, unitBytes) - first });
+  }
+  return zeroed;
 }

@@ -3,10 +3,13 @@
  *
  * - `lookup(pos)`, `nextFolio(pos, end)`, `nextDirty(pos, end)`: plain, no I/O.
  * - `tryAlloc(pos, want)`: a new folio, locked, of the largest size that fits; undefined = no memory without a wait.
- * - `drop(folio)`: takes a folio out. `setError` / `takeError`: the error of writeback, reported once.
+ * - `drop(folio)`: takes a folio out.
+ * - `setError`: an error of writeback. `takeError` tells it once; `sampleError` and `checkErrorSince` once per open file.
+ * - `invalidateLock`: exclusive while blocks are taken from the file, shared by faults (rank: between inode and folio).
  * - `validityCookie`: a filesystem bumps it when it changes what maps a range that a mapping may have been sampled for.
  */
-import { assert, isPowerOfTwo, WaitQueue, submit, type FsError, type Io } from '@iomap/io';
+import { assert, isPowerOfTwo, RwLock, WaitQueue, submit, type FsError, type Io } from '@iomap/io';
+import { AtomicRanges } from './atomic-ranges.js';
 import { FolioIndex } from './folio-index.js';
 import { Folio } from './folio.js';
 import type { PageCache } from './page-cache.js';
@@ -19,6 +22,8 @@ export interface AddressSpaceHost {
    * hold it. Reports failures through `setError`.
    */
   writeback(range: { readonly pos: number; readonly len: number }): Io<void>;
+  /** The same without waiting for the writes to end: a writer made much dirty, but not too much yet. Absent: nothing happens then. */
+  startWriteback?(range: { readonly pos: number; readonly len: number }): Io<void>;
 }
 
 export interface AddressSpaceOptions {
@@ -45,11 +50,24 @@ export class AddressSpace {
   validityCookie = 0;
   /** Bytes of dirty blocks. */
   dirtyBytes = 0;
+  /** Memory mappings of the file: faults may come at any time, without the inode lock. Changed under the inode lock alone. */
+  mapCount = 0;
+  /** What is being written must not change meanwhile (checksums, atomic writes): writers wait for writeback. Once set it stays. */
+  stableWrites = false;
+  /** Dirty atomic writes; undefined while there was none. */
+  atomic: AtomicRanges | undefined = undefined;
+  /** When it became dirty, by `cache.nowMs`; -1 = it is clean, or nobody tells the time. */
+  dirtiedAtMs = -1;
   readonly #index = new FolioIndex();
   #error: FsError | undefined;
   #readahead: Readahead | undefined;
   #inFlight: Set<InFlight> | undefined;
   #inFlightQueue: WaitQueue | undefined;
+  #invalidateLock: RwLock | undefined;
+  /** Errors so far, the last of them, and whether any open file was told of it. */
+  #errorSeq = 0;
+  #lastError: FsError | undefined;
+  #lastSeen = true;
 
   constructor(cache: PageCache, options: AddressSpaceOptions) {
     const { blockSize } = options;
@@ -63,6 +81,13 @@ export class AddressSpace {
     this.#readahead = undefined;
     this.#inFlight = undefined;
     this.#inFlightQueue = undefined;
+    this.#invalidateLock = undefined;
+    this.#lastError = undefined;
+  }
+
+  /** See the head; made when it is first needed. */
+  get invalidateLock(): RwLock {
+    return (this.#invalidateLock ??= new RwLock({ toString: () => `pages of ${this.name}` }, 'invalidate'));
   }
 
   get folioCount(): number {
@@ -108,7 +133,7 @@ export class AddressSpace {
     if (unit < 0) return undefined;
     size = cache.allocatedSize;
     const folio = new Folio(this, pos, cache.pool.view(unit, size), unit);
-    folio.locked = true;
+    folio.tryLock(true);
     this.#index.insert(folio);
     cache.addFolio(folio);
     return folio;
@@ -118,6 +143,7 @@ export class AddressSpace {
   drop(folio: Folio): void {
     assert(folio.mapping === this && folio.writebacks === 0 && folio.reads === 0, 'I3');
     folio.clearDirty(0, folio.size);
+    this.atomic?.remove(folio.pos, folio.end);
     this.#index.remove(folio);
     this.cache.removeFolio(folio);
     folio.mapping = undefined;
@@ -134,7 +160,9 @@ export class AddressSpace {
   /** Called by the folio alone: its dirty count changed from `before`. */
   accountDirty(folio: Folio, before: number): void {
     const bytes = (folio.dirtyCount - before) * this.blockSize;
+    if (this.dirtyBytes === 0) this.dirtiedAtMs = this.cache.nowMs;
     this.dirtyBytes += bytes;
+    if (this.dirtyBytes === 0) this.dirtiedAtMs = -1;
     this.cache.dirtyBytes += bytes;
     if (before === 0) {
       this.#index.countDirty(folio, 1);
@@ -145,9 +173,12 @@ export class AddressSpace {
     }
   }
 
-  /** Keeps the first error of writeback until someone takes it. */
+  /** An error of writeback: kept for `takeError` (the first) and for each open file (the last). */
   setError(error: FsError): void {
     this.#error ??= error;
+    this.#errorSeq++;
+    this.#lastError = error;
+    this.#lastSeen = false;
   }
 
   /** The error of writeback since the last call, once. */
@@ -155,6 +186,29 @@ export class AddressSpace {
     const error = this.#error;
     this.#error = undefined;
     return error;
+  }
+
+  /** Where a file that is opened now starts: errors that no one was told of yet are its, too. */
+  sampleError(): number {
+    return this.#lastSeen ? this.#errorSeq : this.#errorSeq - 1;
+  }
+
+  /** How many errors of writeback there were. */
+  get errorSeq(): number {
+    return this.#errorSeq;
+  }
+
+  /** The last error if there was any after `errorSeq` was as given; tells nobody. */
+  peekErrorSince(errorSeq: number): FsError | undefined {
+    return errorSeq === this.#errorSeq ? undefined : this.#lastError;
+  }
+
+  /** The last error of writeback since this open file asked before; each file is told once. Keeps the file's place. */
+  checkErrorSince(file: { errorSeq: number }): FsError | undefined {
+    if (file.errorSeq === this.#errorSeq) return undefined;
+    file.errorSeq = this.#errorSeq;
+    this.#lastSeen = true;
+    return this.#lastError;
   }
 
   get hasError(): boolean {
@@ -171,6 +225,12 @@ export class AddressSpace {
   endInFlight(write: InFlight): void {
     this.#inFlight?.delete(write);
     this.#inFlightQueue?.wakeAll();
+  }
+
+  /** Registers an atomic write of [pos, pos + len), all of it dirty in one folio: writeback sends it whole. */
+  addAtomic(pos: number, len: number): void {
+    (this.atomic ??= new AtomicRanges()).add(pos, len);
+    this.stableWrites = true;
   }
 
   /** True when a write that overlaps [pos, end) has not ended. */

@@ -9,7 +9,7 @@
  * I3: only an unlocked, unpinned, clean folio without writeback is reclaimed. I4: `data` dies when `mapping` becomes
  * undefined: whoever waited without a pin looks the folio up again.
  */
-import { assert, submit, WaitQueue, type Io } from '@iomap/io';
+import { assert, lockOrder, submit, WaitQueue, type Io, type LockRank } from '@iomap/io';
 import type { AddressSpace } from './address-space.js';
 import { clearBits, findBit, makeBits, setBits } from './block-bits.js';
 
@@ -35,6 +35,8 @@ export class Folio {
   touched = 0;
   /** A reader that comes here asks for the next readahead window. */
   readaheadMark = false;
+  /** Brought in by a don't-cache call, and used by nobody else so far: it goes once it is clean. */
+  dropBehind = false;
   uptodateCount = 0;
   dirtyCount = 0;
   #uptodateBits: Uint32Array | undefined;
@@ -190,9 +192,24 @@ export class Folio {
 
   // Lock and writeback ----------------------------------------------------------------------------------------------------
 
-  tryLock(): boolean {
+  /** For the lock-order check and its messages. */
+  get name(): string {
+    return `folio at ${this.pos} of ${this.mapping?.name ?? 'nothing'}`;
+  }
+
+  get rank(): LockRank {
+    return 'folio';
+  }
+
+  /**
+   * Takes the lock if that needs no wait.
+   * @param anyOrder the caller gives up on false and so cannot deadlock: the lock order is not checked
+   */
+  tryLock(anyOrder = false): boolean {
+    if (lockOrder.active !== undefined && !anyOrder) lockOrder.active.check(this);
     if (this.locked) return false;
     this.locked = true;
+    lockOrder.active?.acquired(this);
     return true;
   }
 
@@ -201,12 +218,20 @@ export class Folio {
    * Waits on: the holder. Holds nothing else that a holder may want.
    */
   *lock(): Io<void> {
+    lockOrder.active?.check(this);
     while (this.locked) yield* this.#wait();
     this.locked = true;
+    lockOrder.active?.acquired(this);
+  }
+
+  /** The lock passes from this task to I/O in flight, whose end unlocks. */
+  handOff(): void {
+    lockOrder.active?.released(this);
   }
 
   unlock(): void {
     assert(this.locked, 'unlock of a locked folio');
+    lockOrder.active?.released(this);
     this.locked = false;
     this.#wake();
   }
@@ -216,6 +241,14 @@ export class Folio {
     while (this.locked) yield* this.#wait();
   }
 
+  /** Drops a folio that a don't-cache call is done with, unless it is in use. */
+  tryDropBehind(): void {
+    const { mapping } = this;
+    if (!this.dropBehind || mapping === undefined) return;
+    if (this.locked || this.pins > 0 || this.reads > 0 || this.writebacks > 0 || this.dirtyCount > 0) return;
+    mapping.drop(this);
+  }
+
   startWriteback(): void {
     this.writebacks++;
   }
@@ -223,7 +256,9 @@ export class Folio {
   endWriteback(): void {
     assert(this.writebacks > 0, 'writeback ends once');
     this.writebacks--;
-    if (this.writebacks === 0) this.#wake();
+    if (this.writebacks > 0) return;
+    this.#wake();
+    if (this.dropBehind) this.tryDropBehind();
   }
 
   /** Waits until no write of it is in flight. */

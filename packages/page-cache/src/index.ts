@@ -1,3 +1,4 @@
+export { AtomicRanges } from './atomic-ranges.js';
 export { AddressSpace, type AddressSpaceHost, type AddressSpaceOptions, type InFlight } from './address-space.js';
 export { IomapCounters, type IomapEvent } from './counters.js';
 export { Folio } from './folio.js';

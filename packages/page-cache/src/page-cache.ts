@@ -14,6 +14,7 @@
 import { assert, FsError, isPowerOfTwo, submit, WaitQueue, type Io } from '@iomap/io';
 import { BufferPool } from './buffer-pool.js';
 import { IomapCounters, type IomapEvent } from './counters.js';
+import type { AddressSpace } from './address-space.js';
 import type { Folio } from './folio.js';
 import { FolioList } from './folio-list.js';
 import { Readahead } from './readahead.js';
@@ -45,10 +46,16 @@ export class PageCache {
   readonly readaheadMaxBytes: number;
   readonly bypassReadBytes: number;
   readonly bypassWriteBytes: number;
-  /** Dirty data beyond this has writers write back. */
+  /** Dirty data beyond this has writers write back and wait. */
   readonly dirtyLimitBytes: number;
+  /** Dirty data beyond this has writers send it without a wait, where the device takes time. */
+  readonly dirtyBackgroundBytes: number;
+  /** What one file may have dirty, while others write too, before its writers wait. */
+  readonly dirtyShareBytes: number;
   trace: ((event: IomapEvent) => void) | undefined;
   dirtyBytes = 0;
+  /** What time it is, told by whoever writes back by age (`writebackOlder`); -1 = nobody tells. */
+  nowMs = -1;
   /** Out-parameter of `allocUnit`: the size that it could get. */
   allocatedSize = 0;
   readonly #clean = new FolioList();
@@ -65,6 +72,8 @@ export class PageCache {
     this.bypassReadBytes = options.bypassReadBytes ?? 256 * 1024;
     this.bypassWriteBytes = options.bypassWriteBytes ?? 512 * 1024;
     this.dirtyLimitBytes = Math.floor(options.budgetBytes / 2);
+    this.dirtyBackgroundBytes = Math.floor(options.budgetBytes / 4);
+    this.dirtyShareBytes = Math.floor(options.budgetBytes / 4);
     this.trace = options.trace;
   }
 
@@ -161,9 +170,44 @@ export class PageCache {
     yield* submit({ kind: 'wait', queue: this.#memory });
   }
 
+  /** Must a writer of `mapping` call `throttle` first? All is over the limit, or this file over its share while others write too. */
+  mustThrottle(mapping: AddressSpace): boolean {
+    const { dirtyBytes, dirtyBackgroundBytes } = this;
+    if (dirtyBytes <= dirtyBackgroundBytes) return false;
+    if (dirtyBytes > this.dirtyLimitBytes) return true;
+    const own = mapping.dirtyBytes;
+    if (own > this.dirtyShareBytes && dirtyBytes - own > this.dirtyShareBytes / 4) return true;
+    return mapping.host.startWriteback !== undefined && own > this.dirtyShareBytes / 2;
+  }
+
+  /**
+   * Slows a writer of `mapping` down to the device's pace: its own data goes out where that is too much, else the oldest there is;
+   * between the background threshold and the limit it is only sent, where the host can. The caller holds no folio lock.
+   */
+  *throttle(mapping: AddressSpace): Io<void> {
+    if (this.dirtyBytes <= this.dirtyLimitBytes && mapping.host.startWriteback !== undefined) {
+      if (!mapping.isInFlight(0, Infinity)) yield* mapping.host.startWriteback({ pos: 0, len: Infinity });
+      return;
+    }
+    this.counters.throttles++;
+    this.trace?.({ type: 'throttle', name: mapping.name, dirtyBytes: this.dirtyBytes });
+    if (this.dirtyBytes <= this.dirtyLimitBytes) yield* mapping.host.writeback({ pos: 0, len: Infinity });
+    else yield* this.balanceDirty();
+  }
+
   /** Has hosts write back until dirty data is under the limit. The caller holds no folio lock. */
   *balanceDirty(): Io<void> {
     while (this.dirtyBytes > this.dirtyLimitBytes && this.#dirty.first !== undefined) yield* this.#writeOldest();
+  }
+
+  /** Mappings with dirty data that became dirty at or before `ms` by `nowMs`, in the order of their oldest folios. */
+  dirtySince(ms: number): AddressSpace[] {
+    const found = new Set<AddressSpace>();
+    for (let folio = this.#dirty.first; folio !== undefined; folio = folio.lruNext) {
+      const { mapping } = folio;
+      if (mapping !== undefined && mapping.dirtiedAtMs <= ms) found.add(mapping);
+    }
+    return [...found];
   }
 
   *#writeOldest(): Io<void> {
