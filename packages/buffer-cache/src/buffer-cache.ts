@@ -3,7 +3,8 @@
  *
  * - `peek` is the hit, a plain call; `read` waits; `get` is for a block that is about to be overwritten whole.
  * - One block is one buffer: tasks that read the same block at once share one device read (I6).
- * - A buffer of one position keeps one length while it is cached; blocks do not overlap (I7, the driver's to keep).
+ * - A buffer of one position keeps one length while it is cached; blocks do not overlap (I7, the driver's to keep; a `read` of
+ *   another length is EUCLEAN, since a corrupt image may ask for it).
  * - Dirty buffers go out sorted by position, neighbours in one bio. A buffer dirtied again while its write is in
  *   flight stays dirty.
  * - A failed write leaves the buffer dirty with its error; the first failure is `cache.error` (I8). Nothing here
@@ -152,7 +153,8 @@ export class BufferCache implements BufHost {
         continue; // it may have been evicted meanwhile
       }
       if (buf !== undefined && buf.uptodate) {
-        assert(buf.bytes.length === bytes, 'I7: one length per position');
+        // An image may point at one place as two types of block of different lengths.
+        if (buf.bytes.length !== bytes) throw corrupt('a metadata block of two sizes', { device: this.device.name, pos });
         this.counters.hits++;
         if (ops !== undefined && buf.ops !== ops) this.#verifyRead(buf, ops);
         buf.touched = true;

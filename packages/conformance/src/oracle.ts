@@ -29,6 +29,8 @@ const SPECS = {
   tune2fs: tool('tune2fs', 'e2fsprogs', '-V'),
   'xfs-repair': tool('xfs_repair', 'xfsprogs', '-V'),
   'mkfs-xfs': tool('mkfs.xfs', 'xfsprogs', '-V'),
+  'xfs-db': tool('xfs_db', 'xfsprogs', '-V'),
+  'xfs-io': tool('xfs_io', 'xfsprogs', '-V'),
   'fsck-minix': tool('fsck.minix', 'util-linux', '-V'),
   'mkfs-minix': tool('mkfs.minix', 'util-linux', '-V'),
   getfattr: tool('getfattr', 'attr', '--version'),

@@ -1,0 +1,152 @@
+/**
+ * A fork of an inode: where its blocks are. Inline extents are decoded once; a btree is walked from its root in the inode to the
+ * leaf that holds the block asked for, and that leaf's records are kept, so memory does not grow with the number of extents.
+ */
+import { corrupt } from '@iomap/io';
+import { ExtentList, FILE_BLOCKS_MAX, type MapRun } from './extents.js';
+import { BMBT_REC_BYTES, FORMAT } from './ondisk.js';
+import { BTREE_LONG_V4_BYTES, BtreeLong } from './ondisk-trees.js';
+import { checkOwner } from './verify.js';
+import type { Volume } from './volume.js';
+
+/** Levels of an extent tree: 2^47 extents need fewer at the smallest block. */
+const LEVELS_MAX = 16;
+
+export class Fork {
+  readonly format: number;
+  /** How many extents the inode says it has. */
+  readonly extentCount: number;
+  /** The fork's bytes in the inode: inline content, records or the root of a tree. A copy. */
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Records known, and the file blocks they speak for. */
+  list: ExtentList | undefined;
+  from = 0;
+  end = 0;
+
+  constructor(format: number, extentCount: number, bytes: Uint8Array) {
+    this.format = format;
+    this.extentCount = extentCount;
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  setList(list: ExtentList, from: number, end: number): void {
+    this.list = list;
+    this.from = from;
+    this.end = end;
+  }
+}
+
+/** Data forks by inode number that replace those on the device: what unfinished mappings of the log made of them. */
+export type ForkOverrides = ReadonlyMap<number, ExtentList>;
+
+/**
+ * Fills `out` with what is at `fileBlock` of a fork. False: a block is missing (`Volume.reading`).
+ * @throws FsError EUCLEAN
+ */
+export function mapFork(vol: Volume, ino: number, fork: Fork, fileBlock: number, out: MapRun): boolean {
+  if (fork.list === undefined || fileBlock < fork.from || fileBlock >= fork.end) {
+    if (fork.format === FORMAT.EXTENTS) {
+      if (fork.extentCount * BMBT_REC_BYTES > fork.bytes.length) {
+        throw corrupt('more extents than the inode has room for', { ino, field: 'di_nextents' });
+      }
+      fork.setList(ExtentList.decode(fork.view, 0, fork.extentCount, vol.info, ino), 0, FILE_BLOCKS_MAX);
+    } else if (fork.format === FORMAT.BTREE) {
+      const gap = walk(vol, ino, fork, fileBlock);
+      if (gap === undefined) return false;
+      if (gap > 0) {
+        out.block = -1;
+        out.count = gap;
+        out.unwritten = false;
+        return true;
+      }
+    } else {
+      throw corrupt('a fork without a block map', { ino, field: 'di_format' });
+    }
+  }
+  fork.list?.find(fileBlock, fork.end, out);
+  return true;
+}
+
+/** A 64-bit key or pointer. */
+const u64 = (view: DataView, at: number): number => view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
+
+/** One block of the tree, the root included: where its keys and pointers are. */
+interface Node {
+  readonly view: DataView;
+  readonly level: number;
+  readonly count: number;
+  readonly keys: number;
+  readonly pointers: number;
+}
+
+function rootNode(ino: number, fork: Fork): Node {
+  const { view, bytes } = fork;
+  const max = Math.floor((bytes.length - 4) / 16);
+  const level = bytes.length < 4 ? 0 : view.getUint16(0);
+  const count = bytes.length < 4 ? 0 : view.getUint16(2);
+  if (level < 1 || level > LEVELS_MAX || count < 1 || count > max) {
+    throw corrupt(`root of an extent tree with level ${level} and ${count} records`, { ino, field: 'bb_level' });
+  }
+  return { view, level, count, keys: 4, pointers: 4 + max * 8 };
+}
+
+function childNode(vol: Volume, ino: number, fsb: number, level: number): Node | undefined {
+  const { info } = vol;
+  const buf = vol.needFsb(fsb, vol.ops.bmap);
+  if (buf === undefined) return undefined;
+  const { view } = buf;
+  const head = info.v5 ? BtreeLong.size : BTREE_LONG_V4_BYTES;
+  const max = Math.floor((info.blockSize - head) / 16);
+  const count = view.getUint16(6);
+  if (view.getUint16(4) !== level || count < 1 || count > max) {
+    throw corrupt(`block of an extent tree with level ${view.getUint16(4)} and ${count} records`, { ino, block: fsb, field: 'bb_level' });
+  }
+  if (info.v5) checkOwner(u64(view, BtreeLong.offsets.bb_owner), ino, buf.pos, 'extent btree block');
+  return { view, level, count, keys: head, pointers: head + max * 8 };
+}
+
+/** Index of the last key that is at most `fileBlock`, or -1. */
+function search(node: Node, fileBlock: number): number {
+  let low = 0;
+  let high = node.count;
+  while (low < high) {
+    const mid = (low + high) >>> 1;
+    if (u64(node.view, node.keys + mid * 8) <= fileBlock) low = mid + 1;
+    else high = mid;
+  }
+  return low - 1;
+}
+
+/**
+ * Loads the leaf for `fileBlock` into the fork. Answers 0, or the length of a hole before the tree's first key; undefined = missing.
+ */
+function walk(vol: Volume, ino: number, fork: Fork, fileBlock: number): number | undefined {
+  let node = rootNode(ino, fork);
+  let from = 0;
+  let end = FILE_BLOCKS_MAX;
+  while (node.level > 0) {
+    const at = search(node, fileBlock);
+    if (at < 0) {
+      const key = u64(node.view, node.keys);
+      // Below the root the first key is the parent's, which is at most the block asked for.
+      if (node.level !== fork.view.getUint16(0)) throw corrupt('keys of an extent tree are out of order', { ino });
+      return Math.min(key, FILE_BLOCKS_MAX) - fileBlock;
+    }
+    from = Math.max(from, u64(node.view, node.keys + at * 8));
+    if (at + 1 < node.count) end = Math.min(end, u64(node.view, node.keys + (at + 1) * 8));
+    if (end <= fileBlock) throw corrupt('keys of an extent tree are out of order', { ino });
+    const child = childNode(vol, ino, u64(node.view, node.pointers + at * 8), node.level - 1);
+    if (child === undefined) return undefined;
+    node = child;
+  }
+  const list = ExtentList.decode(node.view, node.keys, node.count, vol.info, ino);
+  const first = list.off[0] ?? 0;
+  const last = list.length - 1;
+  if (first < from || (list.off[last] ?? 0) + (list.count[last] ?? 0) > end) {
+    throw corrupt('a leaf of an extent tree is outside its keys', { ino, field: 'br_startoff' });
+  }
+  fork.setList(list, from, end);
+  return 0;
+}

@@ -1,0 +1,276 @@
+/**
+ * The inode in core and its decoder. What the driver reads is checked here: identity (magic, checksum, number, uuid), formats that fit
+ * the type, forks that fit the inode. A fork's blocks are checked when they are followed (fork.ts).
+ */
+import { corrupt, FsError, RwLock, type FsErrorDetail, type Timespec } from '@iomap/io';
+import type { AddressSpace } from '@iomap/page-cache';
+import { S_IFMT, type Inode } from '@iomap/vfs';
+import { sumMatches } from './crc32c.js';
+import { Fork } from './fork.js';
+import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, XfsDinode } from './ondisk.js';
+import { inoToBlock, type SuperInfo } from './super.js';
+import type { Volume } from './volume.js';
+
+export const S_IFIFO = 0o010000;
+export const S_IFCHR = 0o020000;
+export const S_IFDIR = 0o040000;
+export const S_IFBLK = 0o060000;
+export const S_IFREG = 0o100000;
+export const S_IFLNK = 0o120000;
+export const S_IFSOCK = 0o140000;
+
+const o = XfsDinode.offsets;
+const TWO32 = 2 ** 32;
+const ZERO_TIME: Timespec = { sec: 0, nsec: 0 };
+
+/** FS_IOC_GETFLAGS's bits for those of `di_flags`. */
+const FLAGS = [
+  [DIFLAG.IMMUTABLE, 0x10],
+  [DIFLAG.APPEND, 0x20],
+  [DIFLAG.SYNC, 0x08],
+  [DIFLAG.NOATIME, 0x80],
+  [DIFLAG.NODUMP, 0x40],
+  [DIFLAG.PROJINHERIT, 0x2000_0000],
+] as const;
+
+export class XfsInode implements Inode {
+  readonly ino: number;
+  readonly blockSize: number;
+  generation = 0;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  nlink = 0;
+  size = 0;
+  blocks = 0;
+  rdev = 0;
+  atime: Timespec = ZERO_TIME;
+  mtime: Timespec = ZERO_TIME;
+  ctime: Timespec = ZERO_TIME;
+  btime: Timespec | undefined = undefined;
+  flags = 0;
+  readonly lock: RwLock;
+  wasRead = false;
+  refs = 0;
+  vfs: unknown = undefined;
+
+  projectId = 0;
+  /** `di_flags` and the low word of `di_flags2` as stored. */
+  diFlags = 0;
+  diFlags2 = 0;
+  /** Blocks an allocation is rounded to (`extsize`), and for copy on write. */
+  extsize = 0;
+  cowExtsize = 0;
+  changeCount = 0n;
+  data: Fork;
+  attr: Fork | undefined = undefined;
+  /** Directory blocks that are not contiguous, put together: see dir-blocks.ts. */
+  assembled: Map<number, { readonly bytes: Uint8Array; readonly view: DataView; readonly pos: number }> | undefined = undefined;
+  #mapping: AddressSpace | undefined = undefined;
+  readonly #makeMapping: (inode: XfsInode) => AddressSpace;
+
+  constructor(ino: number, blockSize: number, makeMapping: (inode: XfsInode) => AddressSpace) {
+    this.ino = ino;
+    this.blockSize = blockSize;
+    this.#makeMapping = makeMapping;
+    this.lock = new RwLock(this, 'inode');
+    this.data = new Fork(FORMAT.DEV, 0, new Uint8Array(0));
+  }
+
+  toString(): string {
+    return `inode ${this.ino}`;
+  }
+
+  get mapping(): AddressSpace {
+    return (this.#mapping ??= this.#makeMapping(this));
+  }
+
+  get mappingIfAny(): AddressSpace | undefined {
+    return this.#mapping;
+  }
+
+  get type(): number {
+    return this.mode & S_IFMT;
+  }
+
+  get isDirectory(): boolean {
+    return (this.mode & S_IFMT) === S_IFDIR;
+  }
+
+  get isReflinked(): boolean {
+    return (this.diFlags2 & DIFLAG2.REFLINK) !== 0;
+  }
+}
+
+// Times ------------------------------------------------------------------------------------------------------------------
+
+/** Seconds before 1970 at which `bigtime` counters start. */
+export const BIGTIME_EPOCH = 2 ** 31;
+/** The last second that a 64-bit count of nanoseconds from there reaches. */
+export const BIGTIME_MAX_SEC = 16_299_260_425;
+const NSEC = 1_000_000_000;
+
+/** A time as `di_?time` holds it. */
+export function decodeTime(view: DataView, at: number, isBig: boolean): Timespec {
+  const high = view.getUint32(at);
+  const low = view.getUint32(at + 4);
+  if (!isBig) return { sec: high | 0, nsec: Math.min(low, NSEC - 1) };
+  // 64 bits divided by 10^9, sixteen bits at a time: no step leaves 53 bits.
+  let quotient = 0;
+  let rest = 0;
+  for (const digit of [high >>> 16, high & 0xffff, low >>> 16, low & 0xffff]) {
+    const part = rest * 65_536 + digit;
+    const times = Math.floor(part / NSEC);
+    quotient = quotient * 65_536 + times;
+    rest = part - times * NSEC;
+  }
+  return { sec: quotient - BIGTIME_EPOCH, nsec: rest };
+}
+
+// Device numbers ------------------------------------------------------------------------------------------------------------
+
+/** From 14 bits of major and 18 of minor to the form of makedev(3). */
+function decodeDev(stored: number): number {
+  const major = (stored >>> 18) & 0x3fff;
+  const minor = stored & 0x3_ffff;
+  return (minor & 0xff) + (major & 0xfff) * 2 ** 8 + (minor >>> 8) * 2 ** 20 + (major >>> 12) * 2 ** 44;
+}
+
+// Decoding ---------------------------------------------------------------------------------------------------------------
+
+/** A place in a block of inodes. */
+export interface InodeSlot {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly at: number;
+}
+
+/** Magic, version, and in version 5 checksum, number and uuid. @throws FsError EUCLEAN, EBADMSG */
+export function checkIdentity({ bytes, view, at }: InodeSlot, ino: number, info: SuperInfo): void {
+  const bad = (field: string, why: string): FsError => corrupt(why, { ino, field });
+  if (view.getUint16(at) !== DINODE_MAGIC) throw bad('di_magic', 'no inode is here');
+  const version = view.getUint8(at + o.di_version);
+  if (info.v5 ? version !== 3 : version !== 1 && version !== 2) throw bad('di_version', `an inode of version ${version}`);
+  if (!info.v5) return;
+  if (!sumMatches(view, bytes, at, at + info.inodeSize, o.di_crc)) {
+    throw new FsError('EBADMSG', { why: 'inode: checksum', detail: { ino, field: 'di_crc' } });
+  }
+  if (view.getUint32(at + o.di_ino) * TWO32 + view.getUint32(at + o.di_ino + 4) !== ino) throw bad('di_ino', 'another inode is here');
+  for (let i = 0; i < 16; i++) {
+    if (bytes[at + o.di_uuid + i] !== info.metaUuid[i]) throw bad('di_uuid', 'an inode of another filesystem');
+  }
+}
+
+/** A 64-bit count. @throws FsError EUCLEAN above 2^53 - 1 */
+function count64(view: DataView, at: number, detail: FsErrorDetail): number {
+  const high = view.getUint32(at);
+  if (high > 0x1f_ffff) throw corrupt('a count beyond 2^53', detail);
+  return high * TWO32 + view.getUint32(at + 4);
+}
+
+/**
+ * Fills `inode` from its slot.
+ * @throws FsError ESTALE when it is free; EUCLEAN, EBADMSG
+ */
+export function decodeInode(inode: XfsInode, slot: InodeSlot, info: SuperInfo): void {
+  const { view, at } = slot;
+  const { ino } = inode;
+  checkIdentity(slot, ino, info);
+  const version = view.getUint8(at + o.di_version);
+  inode.mode = view.getUint16(at + o.di_mode);
+  inode.nlink = version === 1 ? view.getUint16(at + o.di_onlink) : view.getUint32(at + o.di_nlink);
+  if (inode.mode === 0 || inode.nlink === 0) throw new FsError('ESTALE', { why: 'the inode is free', detail: { ino } });
+  inode.uid = view.getUint32(at + o.di_uid);
+  inode.gid = view.getUint32(at + o.di_gid);
+  if (version > 1) inode.projectId = view.getUint16(at + o.di_projid_lo) + view.getUint16(at + o.di_projid_hi) * 0x1_0000;
+  inode.generation = view.getUint32(at + o.di_gen);
+  inode.size = count64(view, at + o.di_size, { ino, field: 'di_size' });
+  inode.blocks = count64(view, at + o.di_nblocks, { ino, field: 'di_nblocks' }) * (info.blockSize / 512);
+  inode.extsize = view.getUint32(at + o.di_extsize);
+  inode.diFlags = view.getUint16(at + o.di_flags);
+  if (version === 3) {
+    inode.diFlags2 = view.getUint32(at + o.di_flags2 + 4);
+    inode.cowExtsize = view.getUint32(at + o.di_cowextsize);
+    inode.changeCount = view.getBigUint64(at + o.di_changecount);
+  }
+  for (const [bit, flag] of FLAGS) if ((inode.diFlags & bit) !== 0) inode.flags += flag;
+  const isBig = (inode.diFlags2 & DIFLAG2.BIGTIME) !== 0;
+  inode.atime = decodeTime(view, at + o.di_atime, isBig);
+  inode.mtime = decodeTime(view, at + o.di_mtime, isBig);
+  inode.ctime = decodeTime(view, at + o.di_ctime, isBig);
+  if (version === 3) inode.btime = decodeTime(view, at + o.di_crtime, isBig);
+  decodeForks(inode, slot, info);
+  checkFormats(inode, info);
+}
+
+function decodeForks(inode: XfsInode, { bytes, view, at }: InodeSlot, info: SuperInfo): void {
+  const { ino } = inode;
+  const version = view.getUint8(at + o.di_version);
+  const core = version === 3 ? DINODE_BYTES : DINODE_V2_BYTES;
+  const room = info.inodeSize - core;
+  const forkoff = view.getUint8(at + o.di_forkoff) * 8;
+  if (forkoff > room || (forkoff === room && forkoff !== 0)) throw corrupt('the attribute fork is outside the inode', { ino, field: 'di_forkoff' });
+  const isLarge = (inode.diFlags2 & DIFLAG2.NREXT64) !== 0;
+  if (isLarge && !info.hasNrext64) throw corrupt('large extent counts in a filesystem without them', { ino, field: 'di_flags2' });
+  const extents = isLarge
+    ? count64(view, at + o.di_big_nextents, { ino, field: 'di_big_nextents' })
+    : view.getUint32(at + o.di_nextents);
+  const attrExtents = isLarge ? view.getUint32(at + o.di_nextents) : view.getUint16(at + o.di_anextents);
+  const dataRoom = forkoff === 0 ? room : forkoff;
+  const start = at + core;
+  inode.data = new Fork(view.getUint8(at + o.di_format), extents, bytes.slice(start, start + dataRoom));
+  if (forkoff > 0) {
+    inode.attr = new Fork(view.getUint8(at + o.di_aformat), attrExtents, bytes.slice(start + forkoff, start + room));
+  } else if (attrExtents > 0) {
+    throw corrupt('extents in an attribute fork that is not there', { ino, field: 'di_anextents' });
+  }
+}
+
+function checkFormats(inode: XfsInode, info: SuperInfo): void {
+  const { ino, data, attr, type } = inode;
+  const bad = (field: string, why: string): FsError => corrupt(why, { ino, field });
+  const { format } = data;
+  switch (type) {
+    case S_IFIFO:
+    case S_IFSOCK:
+    case S_IFCHR:
+    case S_IFBLK:
+      if (format !== FORMAT.DEV) throw bad('di_format', `a special file of format ${format}`);
+      if (type === S_IFCHR || type === S_IFBLK) inode.rdev = data.bytes.length < 4 ? 0 : decodeDev(data.view.getUint32(0));
+      inode.size = 0;
+      break;
+    case S_IFREG:
+      if (format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) throw bad('di_format', `a file of format ${format}`);
+      if ((inode.diFlags & DIFLAG.REALTIME) !== 0) throw bad('di_flags', 'a realtime file without a realtime device');
+      break;
+    case S_IFDIR:
+    case S_IFLNK:
+      if (format !== FORMAT.LOCAL && format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) throw bad('di_format', `format ${format}`);
+      if (format === FORMAT.LOCAL && inode.size > data.bytes.length) throw bad('di_size', 'more inline content than the inode has room for');
+      if (inode.size === 0) throw bad('di_size', 'an empty directory or symlink');
+      break;
+    default:
+      throw bad('di_mode', `type ${type.toString(8)}`);
+  }
+  if (attr !== undefined && attr.format !== FORMAT.LOCAL && attr.format !== FORMAT.EXTENTS && attr.format !== FORMAT.BTREE) {
+    throw bad('di_aformat', `an attribute fork of format ${attr.format}`);
+  }
+  if (inode.isReflinked && (!info.hasReflink || type !== S_IFREG)) throw bad('di_flags2', 'a shared file where none can be');
+}
+
+/**
+ * Reads an inode from cached blocks; undefined = its block is missing.
+ * @throws FsError ESTALE for a free inode or a number that none has; EUCLEAN, EBADMSG
+ */
+export function findInode(vol: Volume, ino: number, make: (ino: number) => XfsInode): XfsInode | undefined {
+  const { info } = vol;
+  const fsb = inoToBlock(info, ino);
+  if (fsb < 0) throw new FsError('ESTALE', { why: 'no such inode', detail: { ino } });
+  const buf = vol.needFsb(fsb, vol.ops.inodes);
+  if (buf === undefined) return undefined;
+  const inode = make(ino);
+  decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: (ino % info.inodesPerBlock) * info.inodeSize }, info);
+  const override = vol.overrides?.get(ino);
+  if (override !== undefined) inode.data.setList(override, 0, Number.MAX_SAFE_INTEGER);
+  return inode;
+}

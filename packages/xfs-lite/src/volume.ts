@@ -1,0 +1,116 @@
+/**
+ * What all parts of one mount share, and how they read metadata.
+ *
+ * Reading code is plain: it asks `need` for a block and gives up with `undefined` when it is not in the cache. `reading` runs such
+ * code, reads what it missed, and runs it again: so each look-up exists once, is a plain call while its blocks are cached, and has
+ * its blocks held until it is through.
+ */
+import type { BlockDevice } from '@iomap/block-device';
+import type { Buf, BufferCache, BufOps } from '@iomap/buffer-cache';
+import { corrupt, FsError, type Io } from '@iomap/io';
+import type { PageCache } from '@iomap/page-cache';
+import type { ForkOverrides } from './fork.js';
+import { headerOps } from './ag.js';
+import { agbToPos, agLength, fsbToAg, fsbToAgb, fsbToPos, isFsBlock, type SuperInfo } from './super.js';
+import { xfsOps, type XfsOps } from './verify.js';
+
+/** Blocks that one look-up may read before it is taken for a loop. */
+const READS_MAX = 20_000;
+
+export interface VolumeParts {
+  readonly device: BlockDevice;
+  readonly buffers: BufferCache;
+  readonly pages: PageCache;
+  readonly info: SuperInfo;
+  readonly overrides?: ForkOverrides | undefined;
+}
+
+export class Volume {
+  readonly device: BlockDevice;
+  readonly buffers: BufferCache;
+  readonly pages: PageCache;
+  readonly info: SuperInfo;
+  readonly ops: XfsOps;
+  readonly #headers: ReadonlyMap<number, BufOps>;
+  /** Forks that log recovery changed and that are not yet on the device that way. */
+  readonly overrides: ForkOverrides | undefined;
+  /** What the last `need` that failed asked for. */
+  #missingPos = -1;
+  #missingBytes = 0;
+  #missingOps: BufOps | undefined;
+
+  constructor(parts: VolumeParts) {
+    this.device = parts.device;
+    this.buffers = parts.buffers;
+    this.pages = parts.pages;
+    this.info = parts.info;
+    this.ops = xfsOps(parts.info);
+    this.#headers = headerOps(parts.info);
+    this.overrides = parts.overrides;
+  }
+
+  /** The block at `pos`, verified; undefined = not cached, and noted for `reading`. */
+  need(pos: number, bytes: number, ops: BufOps): Buf | undefined {
+    const buf = this.buffers.peek(pos, ops);
+    if (buf !== undefined && buf.bytes.length === bytes) return buf;
+    this.#missingPos = pos;
+    this.#missingBytes = bytes;
+    this.#missingOps = ops;
+    return undefined;
+  }
+
+  /** `need` of `count` filesystem blocks in one group. @throws FsError EUCLEAN when there are none such */
+  needFsb(fsb: number, ops: BufOps, count = 1): Buf | undefined {
+    if (!isFsBlock(this.info, fsb, count)) throw corrupt(`${ops.name}: no such block`, { block: fsb });
+    return this.need(fsbToPos(this.info, fsb), count * this.info.blockSize, ops);
+  }
+
+  /** Byte position of a filesystem block, -1 when there is none such. */
+  posOf(fsb: number): number {
+    return isFsBlock(this.info, fsb) ? fsbToPos(this.info, fsb) : -1;
+  }
+
+  /** Blocks from `fsb` to the end of its group. */
+  blocksLeft(fsb: number): number {
+    return agLength(this.info, fsbToAg(this.info, fsb)) - fsbToAgb(this.info, fsb);
+  }
+
+  /** A header of a group, by its sector (1 to 3) and magic number. */
+  needHeader(ag: number, sector: number, magic: number): Buf | undefined {
+    const ops = this.#headers.get(magic);
+    if (ops === undefined) return undefined;
+    const { sectorSize } = this.info;
+    return this.need(agbToPos(this.info, ag, 0) + sector * sectorSize, sectorSize, ops);
+  }
+
+  /**
+   * Runs plain code until it has all blocks that it needs.
+   *
+   * Waits on: reads of metadata, one at a time.
+   * @throws FsError the code's own, EIO, EUCLEAN, EBADMSG
+   */
+  *reading<T>(attempt: () => T | undefined): Io<T> {
+    const held: Buf[] = [];
+    try {
+      for (;;) {
+        this.#missingPos = -1;
+        const result = attempt();
+        if (result !== undefined) return result;
+        if (this.#missingPos < 0 || held.length >= READS_MAX) throw corrupt('a structure that does not end');
+        held.push((yield* this.buffers.read(this.#missingPos, this.#missingBytes, this.#missingOps)).hold());
+      }
+    } finally {
+      for (const buf of held) buf.put();
+    }
+  }
+
+  /** Runs `attempt` without reading; undefined = a block is missing, or something is wrong, which `reading` then tells. */
+  peeking<T>(attempt: () => T | undefined): T | undefined {
+    try {
+      return attempt();
+    } catch (error) {
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
+  }
+}
