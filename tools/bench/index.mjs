@@ -7,10 +7,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import * as cases from './cases.mjs';
+import * as imageCases from './cases.mjs';
+import * as mountedCases from './mounted.mjs';
 
+const cases = { ...imageCases, ...mountedCases };
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const names = ['build', 'readBack', 'readBackNpm', 'sequential', 'hot', 'memory'];
+const names = ['build', 'readBack', 'readBackNpm', 'sequential', 'hot', 'memory', ...Object.keys(mountedCases)];
 const { values, positionals } = parseArgs({
   options: { rounds: { type: 'string', default: '5' } },
   allowPositionals: true,

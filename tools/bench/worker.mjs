@@ -102,6 +102,21 @@ const jobs = {
     open.close();
     return result;
   },
+  /** Empty files, 100 to a folder: made, asked for, removed. */
+  names(folder, count) {
+    const paths = Array.from({ length: Number(count) }, (_, i) => `${folder}/${Math.floor(i / 100)}/${i}`);
+    for (let i = 0; i < paths.length; i += 100) fs.mkdirSync(`${folder}/${i / 100}`);
+    const { seconds: createSeconds } = timed(() => {
+      for (const at of paths) fs.closeSync(fs.openSync(at, 'wx'));
+    });
+    const { seconds: statSeconds } = timed(() => {
+      for (const at of paths) fs.statSync(at);
+    });
+    const { seconds: unlinkSeconds } = timed(() => {
+      for (const at of paths) fs.unlinkSync(at);
+    });
+    return { createSeconds, statSeconds, unlinkSeconds };
+  },
   async hotCalls(image) {
     const { Bench } = await import('tinybench');
     const open = await openFs(image);
