@@ -193,7 +193,7 @@ export const OPEN_CASES: readonly Case[] = group('open', (add) => {
     t.is('@here/d', 'getcwd');
     t.is('ENOTDIR', 'fchdir', 'x');
   });
-  add('O_PATH', (t) => {
+  add('what a descriptor of O_PATH can do', (t) => {
     t.do('put', 'f', 'abc', 0);
     const alice = t.as(ALICE);
     alice.is('ok', 'open', 'f', 'O_PATH', 0, 'p');
@@ -259,6 +259,20 @@ export const OPEN_CASES: readonly Case[] = group('open', (add) => {
     t.is('data:', 'read', 'b', 2);
     t.is('data:cd', 'other', ['read', 'c', 2]);
     t.is('data:ef', 'read', 'c', 2);
+  });
+  add('executing setuid programs', (t) => {
+    t.do('put', 'secret', 'x', 0o600);
+    t.do('install', '/bin/cat', 'cat', 0o755);
+    t.as(ALICE).is('exit 1', 'exec', 'cat', 'secret');
+    t.do('chmod', 'cat', 0o4755);
+    t.as(ALICE).is('exit 0', 'exec', 'cat', 'secret');
+    t.do('chown', 'secret', 0, 2000);
+    t.do('chown', 'cat', 1001, 2000);
+    t.do('chmod', 'secret', 0o040);
+    t.do('chmod', 'cat', 0o755);
+    t.as(ALICE).is('exit 1', 'exec', 'cat', 'secret');
+    t.do('chmod', 'cat', 0o2755);
+    t.as(ALICE).is('exit 0', 'exec', 'cat', 'secret');
   });
   add('executing', (t) => {
     t.do('put', 'script', '#!/bin/sh\nexit 7\n', 0o755);

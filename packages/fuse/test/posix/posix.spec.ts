@@ -1,0 +1,137 @@
+/** POSIX behaviour, call by call, of two mounts of ours and one of the kernel's. */
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { provideCommand, removeScratch, scratchDir, withLoopMount } from '@iomap/conformance';
+import { Bench, describeMounted, sh } from '../harness.js';
+import type { Case } from './case.js';
+import { FULL_CASES } from './cases/full.js';
+import { CASES } from './cases/index.js';
+import { PREPARATION, READ_ONLY_CASES } from './cases/read-only.js';
+import { compareCase, countAssertions, type Answer, type Deviation } from './compare.js';
+import { renderDocument } from './document.js';
+import { judge, KNOWN_DIFFERENCES, MOUNT_OPTIONS, type MountName } from './known-differences.js';
+import { runCases } from './run.js';
+
+const ALL = [...CASES, ...READ_ONLY_CASES, ...FULL_CASES];
+const GROUPS = [...new Set(ALL.map(({ group }) => group))];
+const ASSERTIONS = countAssertions(ALL);
+
+/** An image, how it is mounted and what is run there. */
+interface Part {
+  readonly cases: readonly Case[];
+  readonly sizeMib: number;
+  readonly format: string;
+  readonly prepare?: readonly Case[];
+  readonly readOnly: boolean;
+}
+
+const PARTS: readonly Part[] = [
+  { cases: CASES, sizeMib: 256, format: '-b 4096 -N 20000', readOnly: false },
+  { cases: READ_ONLY_CASES, sizeMib: 16, format: '-b 4096', prepare: PREPARATION, readOnly: true },
+  { cases: FULL_CASES, sizeMib: 1, format: '-b 4096 -N 64 -m 10', readOnly: false },
+];
+
+const MOUNTS: readonly MountName[] = ['kernel', 'server'];
+
+describe('the cases of the POSIX suite', () => {
+  it('are as many as promised, each with something to assert and a name of its own', () => {
+    expect(ASSERTIONS).toBeGreaterThanOrEqual(1500);
+    expect(ALL.filter((one) => countAssertions([one]) === 0)).toEqual([]);
+    expect(new Set(ALL.map(({ group, name }) => `${group}: ${name}`)).size).toBe(ALL.length);
+    expect(KNOWN_DIFFERENCES.filter(({ reason }) => reason.length < 20)).toEqual([]);
+  });
+
+  it('are what docs/posix.md says', () => {
+    const path = join(__dirname, '../../docs/posix.md');
+    const text = renderDocument(ALL);
+    if (process.env['IOMAP_WRITE_DOCS'] === '1') writeFileSync(path, text);
+    expect(readFileSync(path, 'utf8')).toBe(text);
+  });
+
+  it('find a fact that is wrong, one that is unlisted and one that is listed and gone', () => {
+    const one: Case = { group: 'g', name: 'n', steps: [{ user: '0:0', call: ['stat', 'f'], expected: { size: 1, nlink: 1 } }] };
+    expect(compareCase(one, [{ size: 1, nlink: 1, uid: 5 }])).toEqual([]);
+    expect(compareCase(one, [{ size: 2, nlink: 1 }])).toEqual([{ group: 'g', name: 'n', step: 'stat f .size', expected: '1', got: '2' }]);
+    expect(compareCase(one, ['ENOENT'])).toHaveLength(1);
+    expect(compareCase({ ...one, steps: [{ user: '0:0', call: ['mkdir', 'd'], expected: undefined }] }, ['EEXIST'])).toHaveLength(1);
+    const stranger = { group: 'g', name: 'n', step: 'stat f', expected: 'ok', got: 'EIO' };
+    const verdict = judge('kernel', [stranger]);
+    expect(verdict.unlisted).toEqual([stranger]);
+    expect(verdict.gone.length).toBeGreaterThan(0);
+  });
+});
+
+describeMounted(`POSIX: ${ASSERTIONS} assertions on each of three mounts`, () => {
+  const benches = { kernel: new Bench(), server: new Bench() };
+  const other = scratchDir('iomap-posix');
+  const images = new Map<Part, string>();
+  const byKernel: Deviation[] = [];
+  const ours: Record<MountName, Deviation[]> = { kernel: [], server: [] };
+  let python = '';
+
+  const deviations = (cases: readonly Case[], answers: readonly (readonly Answer[])[]): Deviation[] =>
+    cases.flatMap((one, i) => compareCase(one, answers[i] ?? []));
+
+  /** An image for each part, and what is prepared there by the kernel. */
+  async function format(): Promise<void> {
+    for (const [i, part] of PARTS.entries()) {
+      const image = join(other, `part${i}.img`);
+      sh(`truncate -s ${part.sizeMib}M '${image}'; mke2fs -q -F -t ext2 ${part.format} '${image}'`);
+      const { prepare } = part;
+      if (prepare !== undefined) {
+        const answers = await withLoopMount(image, { type: 'ext2' }, (dir) => runCases(python, prepare, dir, other));
+        expect(deviations(prepare, answers)).toEqual([]);
+      }
+      images.set(part, image);
+    }
+  }
+
+  async function runKernel(): Promise<void> {
+    const copy = join(other, 'kernel.img');
+    for (const part of PARTS) {
+      copyFileSync(images.get(part) ?? '', copy);
+      const options = part.readOnly ? ['ro'] : [];
+      const answers = await withLoopMount(copy, { type: 'ext2', options }, (dir) => runCases(python, part.cases, dir, other));
+      byKernel.push(...deviations(part.cases, answers));
+    }
+  }
+
+  async function runOurs(name: MountName): Promise<void> {
+    const bench = benches[name];
+    for (const part of PARTS) {
+      copyFileSync(images.get(part) ?? '', bench.image);
+      await bench.mount(`${MOUNT_OPTIONS[name]}${part.readOnly ? ',ro' : ''}`);
+      ours[name].push(...deviations(part.cases, await runCases(python, part.cases, bench.mnt, other)));
+      await bench.unmount();
+      bench.check();
+    }
+  }
+
+  beforeAll(async () => {
+    // Other users come by here on their way to the mounts.
+    for (const dir of [other, benches.kernel.dir, benches.server.dir]) chmodSync(dir, 0o755);
+    python = provideCommand('python3') ?? 'python3';
+    await format();
+    await Promise.all([runKernel(), runOurs('kernel'), runOurs('server')]);
+  }, 150_000);
+
+  afterAll(() => {
+    for (const bench of Object.values(benches)) bench.dispose();
+    removeScratch(other);
+    process.stdout.write(`POSIX: ${ALL.length} cases, ${ASSERTIONS} assertions, on each of 3 mounts\n`);
+  });
+
+  it.each(GROUPS)('%s, by the kernel\'s own driver', (group) => {
+    expect(byKernel.filter((one) => one.group === group)).toEqual([]);
+  });
+
+  describe.each(MOUNTS)('permissions by the %s', (name) => {
+    it.each(GROUPS)('%s', (group) => {
+      expect(judge(name, ours[name]).unlisted.filter((one) => one.group === group)).toEqual([]);
+    });
+
+    it('what is listed as different is so', () => {
+      expect(judge(name, ours[name]).gone).toEqual([]);
+    });
+  });
+});
