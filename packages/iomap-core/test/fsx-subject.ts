@@ -3,8 +3,8 @@ import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
 import { FsxFailure, random, runFsx, type FsxKind, type FsxSubject } from '@iomap/conformance';
 import { FsError, isCode, runSync, type Io } from '@iomap/io';
 import { PageCache, type PageCacheOptions } from '@iomap/page-cache';
-import { invalidateRange } from '../src/index.js';
-import { ExtentFile, mountExtentFs, reflink, type ExtentFs, type ExtentFsOptions } from '../src/testing/index.js';
+import { invalidateRange, type MappedFile } from '../src/index.js';
+import { ExtentFile, mountExtentFs, reflink, type ExtentFs, type ExtentFsOptions, type ExtentInode } from '../src/testing/index.js';
 import { emptyImage } from './schedule.js';
 
 export interface ExtentSubjectOptions {
@@ -45,8 +45,13 @@ export function* extentSubject(options: ExtentSubjectOptions): Io<FsxSubject> {
     return wrong;
   };
   let found: readonly string[] = [];
+  let memory: MappedFile<ExtentInode> | undefined;
+  const mapped = function* (): Io<MappedFile<ExtentInode>> {
+    return (memory ??= yield* file.map());
+  };
   return {
-    directAlign: 512,
+    directAlign: options.blockSize,
+    atomicMax: Math.min(16 * options.blockSize, cache.folioMaxBytes),
     read: (pos, bytes) => file.read(pos, bytes),
     write: (pos, bytes) => file.write(pos, bytes),
     truncate: (size) => file.truncate(size),
@@ -54,6 +59,17 @@ export function* extentSubject(options: ExtentSubjectOptions): Io<FsxSubject> {
     zero: (pos, len) => file.zero(pos, len),
     allocate: (pos, len) => file.allocate(pos, len),
     fsync: () => file.fsync(),
+    unshare: (pos, len) => file.unshare(pos, len),
+    atomicWrite: (pos, bytes) => file.writeAtomic(pos, bytes),
+    *mapRead(pos, bytes) {
+      yield* (yield* mapped()).read(pos, bytes);
+    },
+    *mapWrite(pos, bytes) {
+      yield* (yield* mapped()).write(pos, bytes);
+    },
+    *msync(pos, len) {
+      yield* (yield* mapped()).msync(pos, len);
+    },
     *size() {
       return file.inode.size;
     },
@@ -75,6 +91,8 @@ export function* extentSubject(options: ExtentSubjectOptions): Io<FsxSubject> {
     },
     *reopen() {
       yield* sync();
+      memory?.close();
+      memory = undefined;
       const free = fs.space.freeBlocks;
       found = leftovers();
       cache = new PageCache(options.cache);
@@ -90,9 +108,6 @@ export function* extentSubject(options: ExtentSubjectOptions): Io<FsxSubject> {
     },
   };
 }
-
-/** What the operations may be until the core has them all. */
-export const EXTENT_WEIGHTS: Partial<Record<FsxKind, number>> = { clone: 0 };
 
 export interface FsxSlice {
   readonly done: number;
@@ -142,7 +157,6 @@ export function extentFsx(seed: number, ops: number): Io<ReadonlyMap<FsxKind, nu
     seed,
     ops,
     maxBytes: FSX_BYTES,
-    weights: EXTENT_WEIGHTS,
     replay: `IOMAP_SEED=${seed} IOMAP_RUNS=1 npx jest -c packages/iomap-core/jest.config.js fsx`,
   });
 }

@@ -8,13 +8,14 @@
  * - Every change that could make a sampled mapping wrong bumps `mapping.validityCookie`.
  * - Plain code between two waits is atomic, so there is no lock around the maps; what was read before a wait is read again.
  */
-import { RwLock, type Io } from '@iomap/io';
+import { FsError, RwLock, type Io } from '@iomap/io';
 import { AddressSpace } from '@iomap/page-cache';
 import {
-  IOMAP_DIRECT, IOMAP_F_NEW, IOMAP_F_SHARED, IOMAP_REPORT, IOMAP_UNSHARE, IOMAP_WRITE, IOMAP_ZERO,
-  type Iomap, type IomapInode, type IomapOps, type IomapType, type WritebackOps,
+  IOMAP_ATOMIC, IOMAP_DIRECT, IOMAP_F_ATOMIC_BIO, IOMAP_F_NEW, IOMAP_F_SHARED, IOMAP_NOWAIT, IOMAP_REPORT, IOMAP_UNSHARE,
+  IOMAP_WRITE, IOMAP_ZERO, type Iomap, type IomapInode, type IomapOps, type WritebackOps,
 } from '../iomap.js';
-import { writeback } from '../writeback.js';
+import { punchDelalloc } from '../delalloc.js';
+import { startWriteback, writeback } from '../writeback.js';
 import { ExtentMap, type Extent } from './extent-map.js';
 import type { ExtentFs } from './extent-fs.js';
 import type { FileSnapshot } from './snapshot.js';
@@ -65,12 +66,24 @@ export class ExtentInode implements IomapInode {
     return writeback(this, writebackOps, range);
   }
 
+  startWriteback(range: { readonly pos: number; readonly len: number }): Io<void> {
+    return startWriteback(this, writebackOps, range);
+  }
+
   /** Frees [first, end) in both maps. */
   forget(first: number, end: number): void {
     for (const extent of this.map.remove(first, end)) this.#give(extent);
     for (const extent of this.cow.remove(first, end)) this.#give(extent);
     this.mapping.validityCookie++;
     this.fs.changed();
+  }
+
+  /** Takes [first, first + count) out of the map; what follows moves there. Nothing of it is cached. */
+  collapse(first: number, count: number): void {
+    this.forget(first, first + count);
+    for (const map of [this.map, this.cow]) {
+      for (const extent of map.remove(first + count, Infinity)) map.set({ ...extent, start: extent.start - count });
+    }
   }
 
   /** Where there is nothing in [first, end), chooses blocks that read as zero. Waits on: a commit when space is short. */
@@ -112,11 +125,9 @@ export class ExtentInode implements IomapInode {
     }
     if (held === undefined) {
       const end = Math.min(first + Math.max(count, 1), map.nextStart(first));
-      if ((flags & IOMAP_WRITE) !== 0) {
+      if ((flags & IOMAP_WRITE) !== 0 && (flags & IOMAP_UNSHARE) === 0) {
         if (direct || this.fs.options.space === 'unwritten') return false;
-        const got = this.fs.space.reserve(end - first);
-        map.set({ start: first, count: got, state: 'delalloc', block: -1 });
-        this.#put({ start: first, count: got, state: 'delalloc', block: -1 }, first, Infinity, out);
+        this.#put(this.#promise(first, end - first), first, Infinity, out);
         out.flags |= IOMAP_F_NEW;
         return true;
       }
@@ -196,19 +207,46 @@ export class ExtentInode implements IomapInode {
     this.fs.changed();
   }
 
-  /** Takes back the promises in [pos, end) that no dirty block needs. */
+  /** Takes back the promises for [pos, end), of which nothing was written, in blocks that nobody else dirtied. */
   takeBack(pos: number, end: number): void {
-    const { blockSize, mapping } = this;
-    for (let at = Math.ceil(pos / blockSize); at * blockSize < end; at++) {
-      const folio = mapping.lookup(at * blockSize);
-      const from = at * blockSize - (folio?.pos ?? 0);
-      if (folio?.isDirty(from, from + blockSize) === true) continue;
+    const { blockSize } = this;
+    punchDelalloc(this, pos, end, (from, to) => {
       for (const map of [this.map, this.cow]) {
-        if (map.find(at)?.state !== 'delalloc') continue;
-        for (const extent of map.remove(at, at + 1)) this.#give(extent);
-        mapping.validityCookie++;
+        for (const extent of map.within(from / blockSize, to / blockSize)) {
+          if (extent.state !== 'delalloc') continue;
+          map.remove(extent.start, extent.start + extent.count);
+          this.#give(extent);
+        }
       }
+    });
+  }
+
+  /**
+   * A place for an atomic write of [first, end), which counts when all of it is written: a block that holds content gets a copy.
+   * @throws FsError ENOSPC, with nothing promised
+   */
+  promiseAtomic(first: number, end: number): void {
+    try {
+      for (let at = first; at < end; ) {
+        const held = this.map.find(at);
+        const copy = held?.state === 'mapped' ? this.cow.find(at) : held;
+        if (copy !== undefined) at = copy.start + copy.count;
+        else if (held !== undefined) at += this.#promiseCopy(at, Math.min(end, held.start + held.count, this.cow.nextStart(at)) - at).count;
+        else at += this.#promise(at, Math.min(end, this.map.nextStart(at)) - at).count;
+      }
+    } catch (error) {
+      this.takeBack(first * this.blockSize, end * this.blockSize);
+      throw error;
     }
+  }
+
+  /** True where [first, end) is one run on the device that is written in place, by one bio that is whole or not at all. */
+  isOneBio(first: number, end: number): boolean {
+    const held = this.map.find(first);
+    if (held?.state !== 'mapped' || held.start + held.count < end || this.cow.within(first, end).length > 0) return false;
+    const bytes = (end - first) * this.blockSize;
+    return bytes <= this.fs.device.limits.atomicWriteBytes && !this.#sharedRun(held, first, end).shared &&
+      this.#sharedRun(held, first, end).end === end;
   }
 
   /** Gives up what writeback could not write: its promises, and its places for copies. The old content stays. */
@@ -239,6 +277,12 @@ export class ExtentInode implements IomapInode {
     let at = first + 1;
     while (at < stop && space.isShared(block(at)) === shared) at++;
     return { shared, end: at };
+  }
+
+  #promise(start: number, count: number): Extent {
+    const extent: Extent = { start, count: this.fs.space.reserve(count), state: 'delalloc', block: -1 };
+    this.map.set(extent);
+    return extent;
   }
 
   #promiseCopy(first: number, count: number): Extent {
@@ -279,6 +323,15 @@ function sample(inode: ExtentInode, pos: number, length: number, flags: number, 
   out.validityCookie = inode.mapping.validityCookie;
   if (inode.describeInline(pos, flags, out)) return true;
   const first = Math.floor(pos / inode.blockSize);
+  if ((flags & IOMAP_ATOMIC) !== 0 && !inode.isOneBio(first, (pos + length) / inode.blockSize)) {
+    inode.promiseAtomic(first, (pos + length) / inode.blockSize);
+    out.type = 'delalloc';
+    out.offset = pos;
+    out.length = length;
+    out.addr = -1;
+    out.flags |= IOMAP_F_SHARED;
+    return true;
+  }
   const done = inode.describe(first, Math.ceil((pos + length) / inode.blockSize) - first, flags, out, src);
   out.validityCookie = inode.mapping.validityCookie;
   return done;
@@ -286,15 +339,20 @@ function sample(inode: ExtentInode, pos: number, length: number, flags: number, 
 
 /** What the core calls for reads, writes and reports. */
 export const extentOps: IomapOps<ExtentInode> = {
+  nowait: true,
+  newIsUnwritten: true,
+  atomicWriteMax: (inode) => (inode.inline === undefined ? inode.blockSize * 16 : 0),
   peek(inode, pos, length, flags, out, src) {
     if (inode.fs.options.readMap !== undefined || (flags & (IOMAP_WRITE | IOMAP_ZERO | IOMAP_UNSHARE)) !== 0) return false;
     return sample(inode, pos, length, flags, out, src);
   },
   *begin(inode, pos, length, flags, out, src) {
-    if (inode.fs.options.readMap !== undefined) yield* inode.fs.options.readMap();
+    const mayWait = (flags & IOMAP_NOWAIT) === 0;
+    if (inode.fs.options.readMap !== undefined && mayWait) yield* inode.fs.options.readMap();
     const first = Math.floor(pos / inode.blockSize);
     let isNew = false;
     while (!sample(inode, pos, length, flags, out, src)) {
+      if (!mayWait) throw new FsError('EAGAIN');
       isNew ||= inode.map.find(first) === undefined;
       const end = yield* inode.chooseFor(first, Math.ceil((pos + length) / inode.blockSize) - first);
       length = Math.min(length, Math.max(end, first + 1) * inode.blockSize - pos);
@@ -304,15 +362,21 @@ export const extentOps: IomapOps<ExtentInode> = {
     if (isNew) out.flags |= IOMAP_F_NEW;
   },
   *end(inode, pos, length, written, flags, iomap) {
-    const changes = (flags & (IOMAP_WRITE | IOMAP_ZERO | IOMAP_UNSHARE)) !== 0;
-    if (iomap.type === 'inline' && changes && written > 0) inode.fs.changed();
-    if (changes && iomap.type === 'delalloc' && written < length) inode.takeBack(pos + written, pos + length);
+    giveBack(inode, pos, length, written, flags, iomap);
   },
+  cancel: giveBack,
 };
+
+/** A step of a write is over: what it took and did not use goes back. */
+function giveBack(inode: ExtentInode, pos: number, length: number, written: number, flags: number, iomap: Iomap): void {
+  if ((flags & (IOMAP_WRITE | IOMAP_ZERO | IOMAP_UNSHARE)) === 0) return;
+  if (iomap.type === 'inline' && written > 0) inode.fs.changed();
+  if (iomap.type === 'delalloc' && written < length) inode.takeBack(pos + written, pos + length);
+}
 
 /** What the core calls for writeback. */
 export const writebackOps: WritebackOps<ExtentInode> = {
-  *mapBlocks(inode, offset, length, out) {
+  *mapBlocks(inode, offset, length, out, flags = 0) {
     if (inode.fs.options.readMap !== undefined) yield* inode.fs.options.readMap();
     const { blockSize } = inode;
     const first = offset / blockSize;
@@ -327,8 +391,9 @@ export const writebackOps: WritebackOps<ExtentInode> = {
     out.device = inode.fs.device;
     // What the copy replaces ends where the copy does; beside it, no block of the file is written in its old place.
     if (found !== undefined) out.length = Math.min(out.length, (inode.cow.nextStart(first) - first) * blockSize);
+    if ((flags & IOMAP_ATOMIC) !== 0 && found?.state === 'mapped') out.flags |= IOMAP_F_ATOMIC_BIO;
   },
-  endIoend(inode, ioend: { readonly pos: number; readonly end: number; readonly type: IomapType }) {
+  endIoend(inode, ioend) {
     inode.written(ioend.pos, ioend.end);
   },
   discardRange(inode, pos, length) {

@@ -2,24 +2,30 @@
  * An open file of `ExtentFs`: the operations of a driver, each a few lines around the core's.
  *
  * Locks: the caller holds `inode.lock`, as a vfs would: shared for `read`, `seek` and `extents`, none for `fsync`, exclusively for
- * all others.
+ * all others. What takes blocks from the file holds the mapping's invalidate lock as well, so that no fault comes in between.
  */
 import { FsError, roundDown, roundUp, type Io } from '@iomap/io';
 import type { Readahead } from '@iomap/page-cache';
 import { fiemap, type FiemapExtent } from '../fiemap.js';
+import { shiftPrepare } from '../invalidate.js';
+import { MappedFile } from '../mapped-file.js';
 import { bufferedRead, peekBufferedRead } from '../read.js';
 import { seekData, seekHole } from '../seek.js';
 import { punchPageCache, truncatePageCache } from '../truncate.js';
+import { unshareRange } from '../unshare.js';
 import { bufferedWrite, peekBufferedWrite } from '../write.js';
 import { truncatePage, zeroRange } from '../zero.js';
 import { extentOps, type ExtentInode } from './extent-inode.js';
 
 export class ExtentFile {
   readonly inode: ExtentInode;
+  /** Which errors of writeback `fsync` has told through this open file. */
+  errorSeq: number;
   readonly #readahead: Readahead;
 
   constructor(inode: ExtentInode) {
     this.inode = inode;
+    this.errorSeq = inode.mapping.sampleError();
     this.#readahead = inode.fs.cache.newReadahead();
   }
 
@@ -27,7 +33,7 @@ export class ExtentFile {
   *read(pos: number, bytes: Uint8Array): Io<number> {
     const { inode } = this;
     const cached = peekBufferedRead(inode, pos, bytes, extentOps);
-    return cached >= 0 ? cached : yield* bufferedRead(inode, extentOps, pos, bytes, this.#readahead);
+    return cached >= 0 ? cached : yield* bufferedRead(inode, extentOps, pos, bytes, { readahead: this.#readahead });
   }
 
   /** @returns bytes written @throws FsError ENOSPC, the device's */
@@ -45,8 +51,8 @@ export class ExtentFile {
       inode.inline.fill(0, Math.min(size, inode.size));
       inode.size = size;
       inode.fs.changed();
-    } else if (size < inode.size) yield* shrink(inode, size);
-    else if (size > inode.size) yield* extend(inode, size);
+    } else if (size < inode.size) yield* withoutFaults(inode, () => shrink(inode, size));
+    else if (size > inode.size) yield* withoutFaults(inode, () => extend(inode, size));
   }
 
   /** Makes [pos, pos + len) read as zero; whole blocks of it become holes. Never changes the size. */
@@ -65,8 +71,10 @@ export class ExtentFile {
     yield* zeroRange(inode, extentOps, pos, Math.min(first, end) - pos);
     if (last >= first) yield* zeroRange(inode, extentOps, last, end - last);
     if (last <= first) return;
-    yield* punchPageCache(inode, first, last - first);
-    inode.forget(first / blockSize, last / blockSize);
+    yield* withoutFaults(inode, function* () {
+      yield* punchPageCache(inode, first, last - first);
+      inode.forget(first / blockSize, last / blockSize);
+    });
   }
 
   /** Makes [pos, pos + len) read as zero and keeps its blocks. Never changes the size. */
@@ -82,6 +90,38 @@ export class ExtentFile {
     yield* inode.preallocate(Math.floor(pos / inode.blockSize), Math.ceil((pos + len) / inode.blockSize));
   }
 
+  /** The bytes reach the device whole or not at all. `pos` is a multiple of their number, a power of two. */
+  *writeAtomic(pos: number, bytes: Uint8Array): Io<number> {
+    if (this.inode.inline !== undefined) yield* moveOut(this.inode);
+    return yield* bufferedWrite(this.inode, extentOps, pos, bytes, { atomic: true });
+  }
+
+  /** Takes the blocks [pos, pos + len) out; what follows moves to their place. Both are whole blocks, inside the size. */
+  *collapse(pos: number, len: number): Io<void> {
+    const { inode } = this;
+    const { blockSize, size } = inode;
+    if (pos % blockSize !== 0 || len % blockSize !== 0 || pos + len >= size) throw new FsError('EINVAL');
+    if (inode.inline !== undefined) yield* moveOut(inode);
+    yield* withoutFaults(inode, function* () {
+      yield* shiftPrepare(inode, pos);
+      inode.collapse(pos / blockSize, len / blockSize);
+      inode.size = inode.diskSize = size - len;
+      inode.shrinks++;
+      inode.fs.changed();
+    });
+  }
+
+  /** Gives the file blocks of its own for [pos, pos + len). */
+  *unshare(pos: number, len: number): Io<void> {
+    if (this.inode.inline === undefined) yield* unshareRange(this.inode, extentOps, pos, len);
+  }
+
+  /** The file in memory. Inline data cannot be mapped: it moves into a block. */
+  *map(): Io<MappedFile<ExtentInode>> {
+    if (this.inode.inline !== undefined) yield* moveOut(this.inode);
+    return new MappedFile(this.inode, extentOps);
+  }
+
   /** Returns when data and metadata are durable. @throws FsError a failure of writeback since the last call, or of the commit */
   *fsync(): Io<void> {
     const { inode } = this;
@@ -93,7 +133,7 @@ export class ExtentFile {
       inode.fs.changed();
     }
     yield* inode.fs.commit();
-    const lost = inode.mapping.takeError();
+    const lost = inode.mapping.checkErrorSince(this);
     if (lost !== undefined) throw lost;
   }
 
@@ -110,20 +150,37 @@ export class ExtentFile {
 
 /** Makes `to` a copy of `from` that shares its blocks. Locks: those of both inodes, exclusively. */
 export function* reflink(from: ExtentInode, to: ExtentInode): Io<void> {
-  yield* from.writeback({ pos: 0, len: Infinity });
   to.inline = undefined;
-  yield* truncatePageCache(to, 0);
-  to.forget(0, Infinity);
-  for (const extent of from.map.extents) {
-    if (extent.state !== 'mapped') continue;
-    to.fs.space.use(extent);
-    to.map.set(extent);
-  }
+  yield* withoutFaults(to, function* () {
+    yield* truncatePageCache(to, 0);
+    to.forget(0, Infinity);
+    to.size = to.diskSize = 0;
+  });
+  // A store between the writeback and the sharing would go to a shared block.
+  yield* withoutFaults(from, function* () {
+    yield* from.writeback({ pos: 0, len: Infinity });
+    for (const extent of from.map.extents) {
+      if (extent.state !== 'mapped') continue;
+      to.fs.space.use(extent);
+      to.map.set(extent);
+    }
+    from.mapping.validityCookie++;
+  });
   to.inline = from.inline?.slice();
   to.size = to.diskSize = from.size;
-  from.mapping.validityCookie++;
   to.mapping.validityCookie++;
   to.fs.changed();
+}
+
+/** Does `work` while nobody can fault: what is dropped from the cache stays out of it until the map says so. */
+function* withoutFaults(inode: ExtentInode, work: () => Io<void>): Io<void> {
+  const { invalidateLock } = inode.mapping;
+  if (!invalidateLock.tryWrite()) yield* invalidateLock.write();
+  try {
+    yield* work();
+  } finally {
+    invalidateLock.unlockWrite();
+  }
 }
 
 /** Order: zero the rest of the last block, on the device too; the size; the cache; the blocks. */
@@ -174,5 +231,5 @@ function* moveOut(inode: ExtentInode): Io<void> {
   if (moved) return;
   yield* truncatePageCache(inode, 0);
   inode.forget(0, Infinity);
-  throw inode.mapping.takeError() ?? new FsError('EIO');
+  throw new FsError('EIO', { why: 'the data could not leave the inode' });
 }

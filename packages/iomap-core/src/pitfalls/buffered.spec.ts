@@ -1,14 +1,14 @@
 /** Bugs that real iomap conversions had, by their number in the list that the project keeps. */
 import { FsError, runAsync, runSync, type Io } from '@iomap/io';
 import { memoryDevice } from '@iomap/block-device';
-import { newIomap, type IomapOps } from './iomap.js';
-import { bufferedRead, peekBufferedRead } from './read.js';
-import type { ExtentFile } from './testing/extent-file.js';
-import { allAre, BLOCK, filled, rig } from './testing/pitfall-rig.js';
-import { slowDevice } from './testing/rig.js';
-import { invalidateRange, truncatePageCache } from './truncate.js';
-import { bufferedWrite, peekBufferedWrite } from './write.js';
-import { truncatePage, zeroRange } from './zero.js';
+import { newIomap, type IomapOps } from '../iomap.js';
+import { bufferedRead, peekBufferedRead } from '../read.js';
+import type { ExtentFile } from '../testing/extent-file.js';
+import { allAre, BLOCK, filled, rig } from '../testing/pitfall-rig.js';
+import { slowDevice } from '../testing/rig.js';
+import { invalidateRange, truncatePageCache } from '../truncate.js';
+import { bufferedWrite, peekBufferedWrite } from '../write.js';
+import { truncatePage, zeroRange } from '../zero.js';
 
 const codeOf = (work: () => unknown): string => {
   try {
