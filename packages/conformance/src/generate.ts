@@ -3,7 +3,7 @@
  * population near the profile's targets, and asks for errors now and then.
  */
 import type { Name } from '@iomap/vfs';
-import { Model, type ModelEntry, type ModelNode } from './model.js';
+import { Model, type FormatLimits, type ModelEntry, type ModelNode } from './model.js';
 import type { Op, OpKind, Outcome, XattrMode } from './op.js';
 import { random, type Random } from './random.js';
 
@@ -30,6 +30,8 @@ export interface Profile {
   readonly errors: number;
   /** True: the image fills up, and ENOSPC is an answer. */
   readonly full: boolean;
+  /** What the format's fields hold, for the model. */
+  readonly limits?: FormatLimits;
 }
 
 const MIXED: Profile = {
@@ -151,13 +153,13 @@ export class OpGenerator {
     const r = this.#random;
     const { names, nameMax } = this.profile;
     const kind = r.below(20);
-    if (kind === 0) return this.#text(r.between(100, nameMax));
+    if (kind === 0) return this.#text(r.between(Math.min(100, nameMax), nameMax));
     if (kind === 1 && names === 'bytes') {
       let name = '';
       for (let n = r.between(1, 12); n > 0; n--) name += String.fromCharCode(r.between(0x80, 0xff));
       return name;
     }
-    if (kind < 6) return this.#text(r.between(8, 40));
+    if (kind < 6) return this.#text(r.between(Math.min(8, nameMax), Math.min(40, nameMax)));
     return `f${r.below(100_000).toString(36)}`;
   }
 

@@ -12,7 +12,9 @@ export { describeHostTree, parseGetfattr, type HostTreeOptions } from './host-tr
 export { imageDevice, type ImageDevice, type ImageDeviceOptions } from './image-device.js';
 export { describeWithOracle, testGlobals } from './jest.js';
 export { loopMount, sweepStaleMounts, unmountAll, withLoopMount, type LoopMountOptions } from './loop-mount.js';
-export { Model, type ModelEntry, type ModelNode, type ModelOptions } from './model.js';
+export { diffKernelLists, LIST_SCRIPT, listLikeKernel, parseKernelList, type KernelList } from './kernel-list.js';
+export { findVm, runInKernel, type VmJob, type VmResult } from './kernel-vm.js';
+export { Model, type FormatLimits, type ModelEntry, type ModelNode, type ModelOptions } from './model.js';
 export { nodeFsSubject, type NodeFsSubjectOptions, type SyncFs } from './node-fs-subject.js';
 export {
   OK,
@@ -56,7 +58,7 @@ export {
   type TreeNode,
   type TreeTime,
 } from './tree.js';
-export { runWorkload, WorkloadFailure, type WorkloadHost, type WorkloadOptions, type WorkloadReport } from './workload.js';
+export { modelOf, runWorkload, WorkloadFailure, type WorkloadHost, type WorkloadOptions, type WorkloadReport } from './workload.js';
 export { fieldsOf, mutateImage, MUTATION_KINDS, type MutateOptions, type Mutation, type MutationKind } from './mutate.js';
 export {
   exerciseFs,
@@ -78,10 +80,11 @@ export {
   FILE_SYSTEM_CASES,
   put,
   take,
+  type CaseLimits,
   type CaseWorld,
   type FileSystemCase,
 } from './suites/file-system-cases.js';
-export { fileSystemSuite, type FileSystemMatrix } from './suites/file-system-suite.js';
+export { fileSystemSuite, type FileSystemMatrix, type SuiteFormat } from './suites/file-system-suite.js';
 export { imageMatrixSuite, type ImageFormat, type ImageMatrix } from './suites/image-matrix-suite.js';
 export { readbackSuite, readTree, type ReadbackFormat, type ReadbackOptions } from './suites/readback-suite.js';
 export { FsxFailure, FSX_WEIGHTS, replayFsx, runFsx, type FsxKind, type FsxOp, type FsxOptions, type FsxSubject } from './fsx.js';

@@ -48,10 +48,21 @@ type ListName = 'file' | 'directory' | 'symlink' | 'special';
 const listOf = (type: FileType): ListName =>
   type === 'file' || type === 'directory' || type === 'symlink' ? type : 'special';
 
+/** Bounds of a format's fields, and what a filesystem that has them answers beyond: EOVERFLOW, EMLINK, ENAMETOOLONG. */
+export interface FormatLimits {
+  readonly uidMax: number;
+  readonly gidMax: number;
+  readonly rdevMax: number;
+  readonly linkMax: number;
+  readonly symlinkMax: number;
+}
+
 export interface ModelOptions {
   /** True: operations that need space may answer ENOSPC. */
   readonly full?: boolean;
   readonly nameMax?: number;
+  /** What the format's fields hold; what is beyond is refused. Default: no bounds. */
+  readonly limits?: FormatLimits;
   readonly root?: { readonly mode: number; readonly uid: number; readonly gid: number };
 }
 
@@ -63,6 +74,8 @@ const EEXIST = error('EEXIST');
 const EBADF = error('EBADF');
 const ENODATA = error('ENODATA');
 const ENAMETOOLONG = error('ENAMETOOLONG');
+const EOVERFLOW = error('EOVERFLOW');
+const EMLINK = error('EMLINK');
 
 /** Operations that may need a block or an inode. */
 const ALLOCATES: ReadonlySet<Op['op']> = new Set<Op['op']>([
@@ -84,12 +97,14 @@ export class Model {
   chunkBytes = 0;
   readonly #full: boolean;
   readonly #nameMax: number;
+  readonly #limits: FormatLimits | undefined;
   #nextId = 1;
   #failure: Outcome = OK;
 
   constructor(options: ModelOptions = {}) {
     this.#full = options.full ?? false;
     this.#nameMax = options.nameMax ?? 255;
+    this.#limits = options.limits;
     const { mode, uid, gid } = options.root ?? { mode: 0o755, uid: 0, gid: 0 };
     this.root = this.#make(0o040000 | mode, 0);
     this.root.uid = uid;
@@ -252,6 +267,7 @@ export class Model {
         node.mode = op.mode;
         return OK;
       case 'chown':
+        if (this.#limits !== undefined && (op.uid > this.#limits.uidMax || op.gid > this.#limits.gidMax)) return EOVERFLOW;
         node.uid = op.uid;
         node.gid = op.gid;
         // Linux takes set-id away with any change of owner, root's too (set-gid only where the group may execute).
@@ -279,6 +295,9 @@ export class Model {
     const place = this.#place(path);
     if (place === undefined) return this.#failure;
     if (place.entry !== undefined) return EEXIST;
+    if (typeOfMode(mode) === 'directory' && this.#isFull(place.dir)) return EMLINK;
+    if (rdev > (this.#limits?.rdevMax ?? Infinity)) return EOVERFLOW;
+    if ((target?.length ?? 0) > (this.#limits?.symlinkMax ?? Infinity)) return ENAMETOOLONG;
     this.#enter(place.dir, place.name, this.#make(mode, rdev, target));
     return OK;
   }
@@ -290,8 +309,14 @@ export class Model {
     if (place === undefined) return this.#failure;
     if (place.entry !== undefined) return EEXIST;
     if (node.type === 'directory') return error('EPERM');
+    if (this.#isFull(node)) return EMLINK;
     this.#enter(place.dir, place.name, node);
     return OK;
+  }
+
+  /** Has the inode as many links as the format can count? */
+  #isFull(node: ModelNode): boolean {
+    return node.nlink >= (this.#limits?.linkMax ?? Infinity);
   }
 
   #unlink(path: Name): Outcome {
@@ -326,6 +351,7 @@ export class Model {
     const node = source.entry.node;
     if (node.type === 'directory' && this.#isWithin(target.dir, node)) return error('EINVAL');
     if (target.entry === undefined) {
+      if (node.type === 'directory' && target.dir !== source.dir && this.#isFull(target.dir)) return EMLINK;
       this.#move(source.entry, target);
       return OK;
     }
@@ -474,7 +500,11 @@ export class Model {
 
   /** A copy that shares nothing; handles are not copied (a checkpoint has none). */
   clone(): Model {
-    const copy = new Model({ full: this.#full, nameMax: this.#nameMax });
+    const copy = new Model({
+      full: this.#full,
+      nameMax: this.#nameMax,
+      ...(this.#limits === undefined ? {} : { limits: this.#limits }),
+    });
     const made = new Map<ModelNode, ModelNode>([[this.root, copy.root]]);
     const fill = (from: ModelNode, to: ModelNode): void => {
       Object.assign(to, { mode: from.mode, uid: from.uid, gid: from.gid, size: from.size, hash: from.hash });

@@ -7,6 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { findVm } from './kernel-vm.js';
 
 /** Which tool, how to ask its version, and which Debian package has it. */
 interface OracleSpec {
@@ -38,6 +39,8 @@ const SPECS = {
   setfacl: tool('setfacl', 'acl', '--version'),
   tar: tool('tar', 'tar', '--version'),
   'loop-mount': tool('mount', 'mount', '--version'),
+  // Debian's kernel in QEMU, for what the running one lacks (kernel-vm.ts).
+  'kernel-vm': tool('qemu-system-x86_64', 'qemu-system-x86', '--version'),
 } as const satisfies Record<string, OracleSpec>;
 
 export type OracleName = keyof typeof SPECS;
@@ -167,6 +170,7 @@ const known = new Map<OracleName, Oracle | undefined>();
 function lookUp(name: OracleName): Oracle | undefined {
   const spec = SPECS[name];
   if (name === 'loop-mount' && !canLoopMount()) return undefined;
+  if (name === 'kernel-vm' && findVm() === undefined) return undefined;
   const path = provideCommand(spec.command, spec.packageName);
   if (path === undefined) return undefined;
   const said = runTool(path, spec.versionArgs, { timeoutMs: 10_000 });

@@ -121,7 +121,7 @@ const signature = (problem: string): string => {
 export function* runWorkload(options: WorkloadOptions): Io<WorkloadReport> {
   const { host, profile, seed } = options;
   const checkEvery = options.checkEvery ?? 10_000;
-  const model = options.model ?? new Model({ full: profile.full });
+  const model = options.model ?? modelOf(profile);
   const tally = new Map<string, number>();
   let subject = yield* host.open(undefined);
   // The empty start is a state that shrinking can go back to.
@@ -172,6 +172,12 @@ export function* runWorkload(options: WorkloadOptions): Io<WorkloadReport> {
       (options.replay === undefined ? '' : `\nrepeat with: ${options.replay}`),
     small,
   );
+}
+
+/** The model of an empty tree that the profile's operations start with. */
+export function modelOf(profile: Profile): Model {
+  const { full, nameMax, limits } = profile;
+  return new Model({ full, nameMax, ...(limits === undefined ? {} : { limits }) });
 }
 
 /** Fills until the first refusals, then empties by about half, and again. */

@@ -11,13 +11,22 @@ import { imageDevice } from '../image-device.js';
 import { testGlobals } from '../jest.js';
 import { findOracle } from '../oracle.js';
 import { withImageFile } from '../scratch.js';
-import { FILE_SYSTEM_CASES, type FileSystemCase } from './file-system-cases.js';
+import { FILE_SYSTEM_CASES, type CaseLimits, type FileSystemCase } from './file-system-cases.js';
+
+export interface SuiteFormat {
+  readonly name: string;
+  readonly options: Omit<FormatOptions, 'env'>;
+  /** What it cannot hold. */
+  readonly limits?: CaseLimits;
+  /** The driver without its tool, where the tool cannot read the format. */
+  readonly driver?: DriverUnderTest;
+}
 
 export interface FileSystemMatrix {
   /** Default: both. */
   readonly runners?: readonly ('sync' | 'async')[];
   /** Named formats; default: the driver's own defaults. */
-  readonly formats?: readonly { readonly name: string; readonly options: Omit<FormatOptions, 'env'> }[];
+  readonly formats?: readonly SuiteFormat[];
   /** Bytes of the image; default 16 MiB. */
   readonly sizeBytes?: number;
   /** Cases left out, by name, with the reason. */
@@ -31,14 +40,15 @@ function* runCase(
   driver: DriverUnderTest,
   one: FileSystemCase,
   bytes: Uint8Array,
-  at: { readonly env: Env; readonly async: boolean; readonly format: Omit<FormatOptions, 'env'> },
+  at: { readonly env: Env; readonly async: boolean; readonly format: SuiteFormat },
 ): Io<void> {
-  const { env } = at;
+  const { env, format } = at;
   const device = imageDevice(bytes, { async: at.async });
-  yield* driver.mkfs(device, { env, ...at.format });
+  yield* driver.mkfs(device, { env, ...format.options });
   let vfs = createVfs(yield* driver.mount(device, { env }), { env });
   const world = {
     env,
+    limits: format.limits,
     get vfs(): Vfs {
       return vfs;
     },
@@ -56,10 +66,11 @@ function* runCase(
 }
 
 /** Declares the suite. */
-export function fileSystemSuite(driver: DriverUnderTest, matrix: FileSystemMatrix = {}): void {
+export function fileSystemSuite(theDriver: DriverUnderTest, matrix: FileSystemMatrix = {}): void {
   const { describe, it } = testGlobals();
-  const formats = matrix.formats ?? [{ name: 'default', options: {} }];
+  const formats: readonly SuiteFormat[] = matrix.formats ?? [{ name: 'default', options: {} }];
   for (const format of formats) {
+    const driver = format.driver ?? theDriver;
     for (const runner of matrix.runners ?? ['sync', 'async']) {
       describe(`${driver.name} ${format.name}, ${runner}`, () => {
         for (const one of [...FILE_SYSTEM_CASES, ...(matrix.more ?? [])]) {
@@ -67,7 +78,7 @@ export function fileSystemSuite(driver: DriverUnderTest, matrix: FileSystemMatri
           it(one.name, async () => {
             const bytes = new Uint8Array(matrix.sizeBytes ?? 16 * 2 ** 20);
             const env = fixedEnv({ start: { sec: 1_600_000_000, nsec: 1 }, tickNs: 1_000_000 });
-            const io = runCase(driver, one, bytes, { env, async: runner === 'async', format: format.options });
+            const io = runCase(driver, one, bytes, { env, async: runner === 'async', format });
             if (runner === 'sync') runSync(io);
             else await runAsync(io);
             if (driver.fsck === undefined || findOracle(driver.fsck) === undefined) return;

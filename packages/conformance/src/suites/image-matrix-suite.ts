@@ -12,12 +12,11 @@ import { imageDevice } from '../image-device.js';
 import { imageHost } from '../image-host.js';
 import { describeWithOracle, testGlobals } from '../jest.js';
 import { withLoopMount } from '../loop-mount.js';
-import { Model } from '../model.js';
 import { canLoopMount, findOracle } from '../oracle.js';
 import { freshSeed } from '../random.js';
 import { withImageFile } from '../scratch.js';
 import { assertTreesEqual, without } from '../tree.js';
-import { runWorkload } from '../workload.js';
+import { modelOf, runWorkload } from '../workload.js';
 
 export interface ImageFormat {
   readonly name: string;
@@ -26,6 +25,10 @@ export interface ImageFormat {
   readonly make?: () => Uint8Array;
   /** A different size for this format. */
   readonly sizeBytes?: number;
+  /** A different profile: what the format can hold. */
+  readonly profile?: Profile;
+  /** The driver without its tool, where the tool cannot read the format. */
+  readonly driver?: DriverUnderTest;
 }
 
 export interface ImageMatrix {
@@ -45,7 +48,8 @@ export interface ImageMatrix {
 const EDIT: Profile = { ...PROFILES.mixed, name: 'edit', filesTarget: 120, bytesTarget: 4 * 2 ** 20, sparseMax: 2 ** 23 };
 
 /** Edits the image by `ops` random operations and compares with the model, our check, the tool and the kernel. */
-function editAndCompare(driver: DriverUnderTest, format: ImageFormat, matrix: ImageMatrix, seed: number): void {
+function editAndCompare(theDriver: DriverUnderTest, format: ImageFormat, matrix: ImageMatrix, seed: number): void {
+  const driver = format.driver ?? theDriver;
   const sizeBytes = format.sizeBytes ?? matrix.sizeBytes ?? 32 * 2 ** 20;
   const host = imageHost({
     driver,
@@ -53,9 +57,10 @@ function editAndCompare(driver: DriverUnderTest, format: ImageFormat, matrix: Im
     ...(format.options === undefined ? {} : { format: format.options }),
     ...(format.make === undefined ? {} : { image: format.make() }),
   });
-  const model = new Model();
+  const profile = format.profile ?? matrix.profile ?? EDIT;
+  const model = modelOf(profile);
   const ops = matrix.ops ?? 600;
-  runSync(runWorkload({ host, model, profile: matrix.profile ?? EDIT, seed, ops, checkEvery: ops, shrinkMs: 5000 }));
+  runSync(runWorkload({ host, model, profile, seed, ops, checkEvery: ops, shrinkMs: 5000 }));
   const type = driver.kernelType;
   if (type === undefined || !canLoopMount(type)) return;
   withImageFile(host.bytes, (path) =>
@@ -66,11 +71,12 @@ function editAndCompare(driver: DriverUnderTest, format: ImageFormat, matrix: Im
 }
 
 /** Declares the suite. */
-export function imageMatrixSuite(driver: DriverUnderTest, matrix: ImageMatrix): void {
+export function imageMatrixSuite(theDriver: DriverUnderTest, matrix: ImageMatrix): void {
   const { it } = testGlobals();
-  const tools = driver.fsck === undefined ? [] : [driver.fsck];
-  describeWithOracle([...tools, 'loop-mount', 'getfattr'], `${driver.name} images`, () => {
+  const tools = theDriver.fsck === undefined ? [] : [theDriver.fsck];
+  describeWithOracle([...tools, 'loop-mount', 'getfattr'], `${theDriver.name} images`, () => {
     for (const format of matrix.formats) {
+      const driver = format.driver ?? theDriver;
       if (format.make === undefined) {
         it(`${format.name}: as made is clean`, () => {
           const bytes = new Uint8Array(format.sizeBytes ?? matrix.sizeBytes ?? 32 * 2 ** 20);
