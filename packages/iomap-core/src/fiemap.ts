@@ -4,10 +4,11 @@
  * Locks: inode, shared. What is dirty and has no block yet is reported as the filesystem's mapping says (delalloc).
  */
 import { roundUp, type Io } from '@iomap/io';
+import { writeOut } from './invalidate.js';
 import { IOMAP_F_MERGED, IOMAP_F_SHARED, IOMAP_REPORT, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
 import { IomapIter } from './iter.js';
 
-export type FiemapFlag = 'last' | 'unknown' | 'delalloc' | 'unwritten' | 'inline' | 'shared' | 'merged' | 'unaligned';
+export type FiemapFlag = 'last' | 'unknown' | 'delalloc' | 'unwritten' | 'inline' | 'shared' | 'merged' | 'unaligned' | 'xattr';
 
 /** A part of a file's map. Bytes. */
 export interface FiemapExtent {
@@ -15,6 +16,11 @@ export interface FiemapExtent {
   readonly physical: number;
   readonly length: number;
   readonly flags: readonly FiemapFlag[];
+}
+
+export interface FiemapOptions<I extends IomapInode> {
+  readonly sync?: boolean;
+  readonly xattr?: IomapOps<I>;
 }
 
 interface Extent {
@@ -29,13 +35,30 @@ interface Extent {
 /**
  * Emits the extents that overlap [pos, pos + len), in order, whole (not clipped to the range), neighbours on the device merged.
  * The file's last extent has the flag `last`. `emit` answers false to stop.
+ * @param options `sync`: what is dirty is written first, so nothing is delalloc. `xattr`: the extended attributes' own mappings
+ * (an `IomapOps` that the filesystem has for them) instead of the data's: every extent has the flag `xattr`
  * Waits on: `begin`, past the range up to the next extent (to know `last`).
  */
 export function* fiemap<I extends IomapInode>(
   inode: I, ops: IomapOps<I>, pos: number, len: number, emit: (extent: FiemapExtent) => boolean,
+  options: FiemapOptions<I> = {},
 ): Io<void> {
+  inode.mapping.cache.trace?.({ type: 'fiemap', ino: inode.ino, pos, len });
+  if (options.sync === true) yield* writeOut(inode, pos, pos + len);
+  const { xattr } = options;
+  if (xattr !== undefined) {
+    yield* report(inode, xattr, { pos, end: pos + len, fileEnd: pos + len }, (extent) => emit({ ...extent, flags: [...extent.flags, 'xattr'] }));
+    return;
+  }
   const fileEnd = roundUp(inode.size, inode.blockSize);
-  const end = Math.min(pos + len, fileEnd);
+  yield* report(inode, ops, { pos, end: Math.min(pos + len, fileEnd), fileEnd }, emit);
+}
+
+function* report<I extends IomapInode>(
+  inode: I, ops: IomapOps<I>, range: { readonly pos: number; readonly end: number; readonly fileEnd: number },
+  emit: (extent: FiemapExtent) => boolean,
+): Io<void> {
+  const { pos, end, fileEnd } = range;
   if (pos >= end) return;
   let pending: Extent | undefined;
   const iter = new IomapIter(inode, ops, pos, fileEnd - pos, IOMAP_REPORT);
@@ -49,14 +72,14 @@ export function* fiemap<I extends IomapInode>(
         if (next.logical >= end) return yield* iter.finish();
         pending = next;
       } else if (!merge(pending, next)) {
-        const more = emit(report(pending, false));
+        const more = emit(described(pending, false));
         pending = next;
         if (!more || next.logical >= end) return yield* iter.finish();
       }
     }
     yield* iter.finish();
   }
-  if (pending !== undefined) emit(report(pending, true));
+  if (pending !== undefined) emit(described(pending, true));
 }
 
 function extentOf(iomap: Iomap): Extent {
@@ -80,7 +103,7 @@ function merge(to: Extent, next: Extent): boolean {
   return true;
 }
 
-function report(extent: Extent, last: boolean): FiemapExtent {
+function described(extent: Extent, last: boolean): FiemapExtent {
   const { logical, physical, length, type } = extent;
   const flags: FiemapFlag[] = [];
   if (type === 'delalloc') flags.push('delalloc', 'unknown');
@@ -96,6 +119,7 @@ function report(extent: Extent, last: boolean): FiemapExtent {
 export function* bmap<I extends IomapInode>(inode: I, ops: IomapOps<I>, fileBlock: number): Io<number> {
   const { blockSize } = inode;
   const pos = fileBlock * blockSize;
+  inode.mapping.cache.trace?.({ type: 'bmap', ino: inode.ino, pos, len: blockSize });
   if (!(fileBlock >= 0) || pos >= inode.size) return 0;
   const iter = new IomapIter(inode, ops, pos, blockSize, IOMAP_REPORT);
   if (!iter.peek()) yield* iter.begin();

@@ -1,7 +1,8 @@
 export { IomapCounters, type IomapEvent } from '@iomap/page-cache';
 export { PLAIN, type IoControl } from './control.js';
 export { bufferedAtomicMax } from './atomic.js';
-export { bmap, fiemap, type FiemapExtent, type FiemapFlag } from './fiemap.js';
+export { directRead, directWrite } from './direct.js';
+export { bmap, fiemap, type FiemapExtent, type FiemapFlag, type FiemapOptions } from './fiemap.js';
 export {
   IOMAP_ATOMIC,
   IOMAP_DIRECT,
@@ -37,6 +38,7 @@ export { invalidateSlow, shiftPrepare, writeOut } from './invalidate.js';
 export { MappedFile, type MappedFileOptions } from './mapped-file.js';
 export { IomapIter } from './iter.js';
 export { bufferedRead, peekBufferedRead } from './read.js';
+export { swapActivate, type SwapExtent, type SwapMap, type SwapOptions } from './swap.js';
 export { seekData, seekHole } from './seek.js';
 export { invalidateRange, punchPageCache, truncatePageCache } from './truncate.js';
 export { unshareRange } from './unshare.js';

@@ -159,7 +159,8 @@ export interface DioOps<I extends IomapInode> {
   submitIo?(inode: I, request: BioRequest, pos: number): BioRequest;
   /**
    * After all bios of the call ended, before the size grows and the cache is invalidated: unwritten blocks become written, new blocks
-   * of a copy on write become the file's. Called for failures too. Its own failure is the call's where that has none.
+   * of a copy on write become the file's. Called for failures too: new blocks past `done` hold what the device held before, and
+   * are to be taken back. Its own failure is the call's where that has none.
    */
   endIo?(inode: I, end: DioEnd): Io<void>;
   /** Makes what the call changed of the file's metadata durable, and flushes the device (O_DSYNC). Absent: a flush of the device. */

@@ -20,6 +20,12 @@ export function seekHole<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: 
 }
 
 function* seek<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number, data: boolean): Io<number> {
+  const found = yield* seekFrom(inode, ops, pos, data);
+  inode.mapping.cache.trace?.({ type: data ? 'seek-data' : 'seek-hole', ino: inode.ino, pos, found });
+  return found;
+}
+
+function* seekFrom<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number, data: boolean): Io<number> {
   const { size } = inode;
   if (pos < 0 || pos >= size) throw new FsError('ENXIO');
   const iter = new IomapIter(inode, ops, pos, size - pos, IOMAP_REPORT);
@@ -39,7 +45,8 @@ function* seek<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number, da
 
 /** The first data (or hole) of [pos, end), which one mapping of `type` covers; `end` when there is none. */
 function find(inode: IomapInode, type: string, pos: number, end: number, data: boolean): number {
-  if (type !== 'unwritten') return (type === 'hole') === data ? end : pos;
+  const looksIntoCache = type === 'unwritten'; // guard: seek-looks-at-cache (pitfall 7) | without: const looksIntoCache = false;
+  if (!looksIntoCache) return (type === 'hole' || type === 'unwritten') === data ? end : pos;
   let at = pos;
   while (at < end) {
     const run = cachedRun(inode, at, end);
