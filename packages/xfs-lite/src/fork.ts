@@ -39,7 +39,12 @@ export class Fork {
 }
 
 /** Data forks by inode number that replace those on the device: what unfinished mappings of the log made of them. */
-export type ForkOverrides = ReadonlyMap<number, ExtentList>;
+export interface ForkOverride {
+  readonly list: ExtentList;
+  /** Bytes, where the size changes too. */
+  readonly size: number | undefined;
+}
+export type ForkOverrides = ReadonlyMap<number, ForkOverride>;
 
 /**
  * Fills `out` with what is at `fileBlock` of a fork. False: a block is missing (`Volume.reading`).

@@ -4,6 +4,7 @@ import { BufferCache } from '@iomap/buffer-cache';
 import { FsError, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
 import { XfsFileSystem } from './fs.js';
+import { recoverLog } from './log/recover.js';
 import { mountOptionsSchema, type MountOptions } from './options.js';
 import { decodeSuper, readSuperBytes, type SuperInfo } from './super.js';
 import { sumGroups } from './summary.js';
@@ -24,13 +25,18 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<XfsF
   const parsed = mountOptionsSchema.safeParse(options);
   if (!parsed.success) throw new FsError('EINVAL', { why: `mount options: ${parsed.error.issues[0]?.message ?? 'invalid'}` });
   const { data } = parsed;
-  const info = yield* readSuper(device);
-  if (info.sectorSize % device.sectorSize !== 0) {
-    throw new FsError('EOPNOTSUPP', { why: `sectors of ${info.sectorSize} bytes on a device with ${device.sectorSize}` });
+  const found = yield* readSuper(device);
+  if (found.sectorSize % device.sectorSize !== 0) {
+    throw new FsError('EOPNOTSUPP', { why: `sectors of ${found.sectorSize} bytes on a device with ${device.sectorSize}` });
   }
+  const recovery = data.noRecovery ? undefined : yield* recoverLog(device, found);
+  const isReplayed = recovery?.wasDirty === true;
+  const source = recovery?.device ?? device;
+  // The log may have held a newer superblock.
+  const info = isReplayed ? yield* readSuper(source) : found;
   const volume = new Volume({
-    device,
-    buffers: new BufferCache(device, { budgetBytes: Math.max(data.bufferCacheBytes, 64 * info.dirBlockSize) }),
+    device: source,
+    buffers: new BufferCache(source, { budgetBytes: Math.max(data.bufferCacheBytes, 64 * info.dirBlockSize) }),
     pages: new PageCache({
       budgetBytes: Math.max(data.pageCacheBytes, 16 * info.blockSize),
       ...(data.folioMaxBytes === undefined ? {} : { folioMaxBytes: data.folioMaxBytes }),
@@ -38,8 +44,9 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<XfsF
     }),
     info,
   });
-  const isStale = !info.hasLazyCount;
-  const fs = new XfsFileSystem(volume, isStale ? yield* sumGroups(volume) : info, false);
+  const isStale = isReplayed || !info.hasLazyCount;
+  const fs = new XfsFileSystem(volume, isStale ? yield* sumGroups(volume) : info, isReplayed);
+  if (isReplayed) volume.overrides = yield* recovery.intents.finish(volume, (ino) => fs.readInode(ino));
   const root = yield* fs.readInode(info.rootIno);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'di_mode' } });
   return fs;

@@ -22,7 +22,6 @@ export interface VolumeParts {
   readonly buffers: BufferCache;
   readonly pages: PageCache;
   readonly info: SuperInfo;
-  readonly overrides?: ForkOverrides | undefined;
 }
 
 export class Volume {
@@ -33,7 +32,7 @@ export class Volume {
   readonly ops: XfsOps;
   readonly #headers: ReadonlyMap<number, BufOps>;
   /** Forks that log recovery changed and that are not yet on the device that way. */
-  readonly overrides: ForkOverrides | undefined;
+  overrides: ForkOverrides | undefined = undefined;
   /** What the last `need` that failed asked for. */
   #missingPos = -1;
   #missingBytes = 0;
@@ -46,7 +45,6 @@ export class Volume {
     this.info = parts.info;
     this.ops = xfsOps(parts.info);
     this.#headers = headerOps(parts.info);
-    this.overrides = parts.overrides;
   }
 
   /** The block at `pos`, verified; undefined = not cached, and noted for `reading`. */
