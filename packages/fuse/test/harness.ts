@@ -38,8 +38,8 @@ export const itWith = (tool: string, packageName: string = tool): typeof it => {
 };
 
 /** Runs a command; its standard output. @throws with what it said when it fails */
-export function sh(command: string, options: { readonly cwd?: string; readonly fails?: boolean } = {}): string {
-  const result: SpawnSyncReturns<string> = spawnSync('bash', ['-ec', command], { encoding: 'utf8', cwd: options.cwd, maxBuffer: 2 ** 26 });
+export function sh(command: string, options: { readonly cwd?: string; readonly fails?: boolean; readonly env?: NodeJS.ProcessEnv } = {}): string {
+  const result: SpawnSyncReturns<string> = spawnSync('bash', ['-ec', command], { encoding: 'utf8', cwd: options.cwd, env: options.env, maxBuffer: 2 ** 27 });
   if (result.status !== 0 && options.fails !== true) {
     throw new Error(`${command}: ${result.status ?? result.signal ?? ''}\n${result.stdout}${result.stderr}`);
   }
@@ -51,6 +51,8 @@ export class Bench {
   readonly image = join(this.dir, 'image.img');
   readonly mnt = join(this.dir, 'mnt');
   readonly loop = join(this.dir, 'loop');
+  /** Folders of inputs that tests share, by what they are for: below `dir`. */
+  readonly inputs = new Map<object, string>();
   readonly #program = join(this.dir, 'server.mjs');
   server: StartedServer | undefined;
 

@@ -1,9 +1,9 @@
-/** Real programs on a mounted image: what they leave is sound to e2fsck and the same to the kernel's own driver. */
+/** Mappings, holes, a full image, a killed server: what is left is sound to e2fsck and the same to the kernel's own driver. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Bench, describeMounted, itWith, LISTING, sh } from './harness.js';
+import { Bench, describeMounted, LISTING, sh } from './harness.js';
 
-describeMounted('programs on a mounted image', () => {
+describeMounted('a mounted image', () => {
   let bench: Bench;
   beforeAll(() => {
     bench = new Bench();
@@ -26,43 +26,6 @@ describeMounted('programs on a mounted image', () => {
     const kernel = bench.inKernel(LISTING);
     if (kernel !== undefined) expect(kernel).toBe(shown);
   }
-
-  const source = join(__dirname, '../..');
-
-  it('cp -a of a tree of sources, compared by diff, and cp -a within', async () => {
-    sh(`cp -a '${source}/vfs/src' '${source}/io/src' '${source}/ext2/src' . 2>/dev/null || cp -a '${source}/vfs/src' .; cp -a src copy; diff -r src copy`, { cwd: bench.mnt });
-    await settle();
-  });
-
-  it('tar in and out', async () => {
-    sh(`tar -C '${source}' -cf a.tar vfs/src io/src iomap-core/src; tar -xf a.tar; tar -df a.tar; rm a.tar`, { cwd: bench.mnt });
-    await settle();
-  });
-
-  itWith('git')('git: clone, commits, gc, fsck', async () => {
-    sh(
-      `git init -q one && cd one && git config user.email a@b && git config user.name n && cp -a '${source}/io/src' . && git add . && git commit -qm a &&
-       for i in 1 2 3 4 5; do echo $i >> src/io.txt; git add . ; git commit -qm $i; done; git gc -q; cd .. && git clone -q --no-hardlinks one two && cd two && git fsck --strict 2>&1 && git status --porcelain`,
-      { cwd: bench.mnt },
-    );
-    await settle();
-  });
-
-  itWith('sqlite3')('sqlite3 with a write-ahead log', async () => {
-    sh(
-      `sqlite3 t.db "pragma journal_mode=wal; create table t(a integer primary key, b text);" >/dev/null
-       for i in 1 2 3; do sqlite3 t.db "with recursive n(i) as (select 1 union all select i+1 from n where i<2000) insert into t(b) select hex(randomblob(40)) from n;"; done
-       sqlite3 t.db "delete from t where a%3=0; vacuum; pragma integrity_check;" | tail -1 | grep -qx ok`,
-      { cwd: bench.mnt },
-    );
-    await settle();
-  });
-
-  itWith('rsync')('rsync -a twice: the second finds nothing', async () => {
-    sh(`rsync -a '${source}/vfs/src/' dest/`, { cwd: bench.mnt });
-    expect(sh(`rsync -ai '${source}/vfs/src/' dest/`, { cwd: bench.mnt })).toBe('');
-    await settle();
-  });
 
   it('shared mappings, sparse files, holes', async () => {
     sh(

@@ -99,6 +99,8 @@ export const setattr: Handler = function* (session, channel) {
       yield* killPrivileges(session, channel, inode);
       yield* session.vfs.setattrAt(inode, {});
     } else if ((valid & FATTR.CTIME) !== 0 && onlyTimes) {
+      // What the kernel kept always has mtime; ctime alone is chown(2) to nobody and no group.
+      if ((valid & FATTR.MTIME) === 0) yield* killPrivileges(session, channel, inode);
       yield* flushTimes(session, channel, inode, valid);
     } else {
       const change = changeOf(channel, valid);

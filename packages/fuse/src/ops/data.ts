@@ -113,9 +113,15 @@ export const write: Handler = function* (session, channel) {
   const writeFlags = channel.u32(W.write_flags);
   const inode = yield* session.hold(channel.nodeid);
   try {
-    if ((inode.flags & FS_APPEND_FL) !== 0 && (channel.u32(W.flags) & O_APPEND) === 0) throw new FsError('EPERM');
+    const pos = channel.count(W.offset);
+    const fromCache = (writeFlags & FUSE_WRITE_CACHE) !== 0;
+    if ((inode.flags & FS_APPEND_FL) !== 0) {
+      // From the kernel's cache come whole pages, by whoever has the file open: what grows the file is an append.
+      const appends = fromCache ? pos + size > inode.size : (channel.u32(W.flags) & O_APPEND) !== 0;
+      if (!appends) throw new FsError('EPERM');
+    }
     if ((writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0) yield* killPrivileges(session, channel, inode);
-    const at = { pos: channel.count(W.offset), whole: (writeFlags & FUSE_WRITE_CACHE) !== 0 };
+    const at = { pos, whole: fromCache };
     const done = yield* writeAll(session, inode, channel.bytes(FuseWriteIn.size, size), at);
     yield* changed(session);
     putCount(channel.replyView, channel.out + FuseWriteOut.offsets.size, done);

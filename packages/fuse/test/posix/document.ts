@@ -1,7 +1,7 @@
 /** docs/posix.md, from the cases and the differences. */
 import type { Case } from './case.js';
 import { countAssertions } from './compare.js';
-import { KNOWN_DIFFERENCES } from './known-differences.js';
+import { KNOWN_DIFFERENCES, MOUNT_NAMES } from './known-differences.js';
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
@@ -9,7 +9,7 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 export function renderDocument(cases: readonly Case[]): string {
   const groups = [...new Set(cases.map(({ group }) => group))];
   const differences = KNOWN_DIFFERENCES.map(({ what, linux, ours, mounts, reason }) => {
-    const where = mounts.length === 2 ? 'both' : mounts[0] === 'server' ? '`server_permissions`' : '`default_permissions`';
+    const where = mounts.length === MOUNT_NAMES.length ? 'all' : mounts.map((name) => (name === 'default' ? name : `\`${name}\``)).join(', ');
     return `| ${[what, linux, ours, where, reason].map(cell).join(' | ')} |`;
   });
   const counts = groups.map((group) => {
@@ -21,8 +21,8 @@ export function renderDocument(cases: readonly Case[]): string {
 Made from \`test/posix\` by its test, which fails when this page says something else: \`IOMAP_WRITE_DOCS=1\` writes it anew.
 
 ${cases.length} cases with ${countAssertions(cases)} assertions are run by a program that makes the system calls (\`driver.py\`), as root and as
-other users, on three mounts of equal images in one run: \`iomap mount\` with the kernel checking permissions
-(\`default_permissions\`), with \`server_permissions\`, and the kernel's own loop mount of ext2, which must answer as the cases say
+other users, on mounts of equal images in one run: \`iomap mount\` by default (\`default_permissions\`), with
+\`server_permissions\` and with \`writeback_cache\`, and the kernel's own loop mount of ext2, which must answer as the cases say
 in all.
 
 ## Differences
