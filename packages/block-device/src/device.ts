@@ -27,6 +27,11 @@ export interface BlockDevice extends BioTarget {
   readonly readOnly: boolean;
   readonly limits: BlockDeviceLimits;
   /**
+   * Reads any bytes, not only whole sectors, within the call; false = take `submit`, which also says why. Where a read needs neither
+   * alignment nor a wait (a host file, memory), it spares small reads the bio and the rest of their last sector.
+   */
+  readNow?(pos: number, bytes: Uint8Array): boolean;
+  /**
    * Changes the size, where the backing store can; new space reads as zeroes. Plain: it may block the thread shortly.
    * @throws FsError EINVAL (not a whole number of sectors), EROFS, or the host's
    */

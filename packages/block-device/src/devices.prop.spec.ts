@@ -108,6 +108,23 @@ describe.each(Object.entries(makers))('%s', (_name, make) => {
     );
   });
 
+  it('reads any bytes within the call, where it can', async () => {
+    const device = make(dir);
+    const content = pattern(SIZE, 5);
+    try {
+      await runAsync(submitBio(device, { op: 'write', pos: 0, segments: [content], lengthBytes: SIZE }));
+      const { readNow } = device;
+      if (readNow === undefined) return;
+      const bytes = new Uint8Array(777);
+      expect(readNow.call(device, 1001, bytes)).toBe(true);
+      expect(Buffer.compare(bytes, content.subarray(1001, 1778))).toBe(0);
+      expect(readNow.call(device, SIZE - 776, bytes)).toBe(false);
+      expect(readNow.call(device, -1, bytes)).toBe(false);
+    } finally {
+      device.close();
+    }
+  });
+
   it('carries out a batch of bios that do not overlap, all in flight', async () => {
     const device = make(dir);
     const content = pattern(SIZE, 3);

@@ -130,6 +130,17 @@ export class HostFileDevice implements BlockDevice {
     }
   }
 
+  readNow(pos: number, bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    if (this.#fd < 0 || !(pos >= 0) || pos + length > this.sizeBytes) return false;
+    try {
+      return this.#host.readSync(this.#fd, bytes, 0, length, pos) === length;
+    } catch {
+      // `submit` meets it again, and says so.
+      return false;
+    }
+  }
+
   resize(sizeBytes: number): void {
     checkSize(sizeBytes, this.sectorSize);
     const detail = { device: this.name };

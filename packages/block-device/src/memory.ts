@@ -81,6 +81,12 @@ class ChunkedMemory implements MemoryDevice {
     return IO_OK;
   }
 
+  readNow(pos: number, bytes: Uint8Array): boolean {
+    if (!(pos >= 0) || pos + bytes.length > this.sizeBytes) return false;
+    this.#read(bytes, pos);
+    return true;
+  }
+
   resize(sizeBytes: number): void {
     checkSize(sizeBytes, this.sectorSize);
     if (this.#fixed !== undefined && sizeBytes > this.#fixed.length) {

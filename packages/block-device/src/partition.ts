@@ -27,6 +27,8 @@ class PartitionDevice implements BlockDevice {
   readonly #base: BlockDevice;
   readonly #pos: number;
   readonly #closeBase: boolean;
+  /** Present exactly where the base can. */
+  readonly readNow?: (pos: number, bytes: Uint8Array) => boolean;
 
   constructor(base: BlockDevice, part: { name: string; pos: number; sizeBytes: number; closeBase: boolean }) {
     const { name, pos, sizeBytes } = part;
@@ -39,6 +41,9 @@ class PartitionDevice implements BlockDevice {
     this.#base = base;
     this.#pos = pos;
     this.#closeBase = part.closeBase;
+    if (base.readNow !== undefined) {
+      this.readNow = (at, bytes) => at >= 0 && at + bytes.length <= sizeBytes && base.readNow?.(pos + at, bytes) === true;
+    }
   }
 
   submit(bio: Bio): IoResult | Promise<IoResult> {

@@ -64,10 +64,19 @@ class Tracing implements TraceDevice {
   #index = 0;
   /** Present exactly where the base can. */
   readonly resize?: (sizeBytes: number) => void;
+  readonly readNow?: (pos: number, bytes: Uint8Array) => boolean;
 
   constructor(base: BlockDevice, options: z.output<typeof traceDeviceOptions>) {
     this.#base = base;
     this.#options = options;
+    // Without somebody to tell, a bio's worth of counting; else it takes the way that tells.
+    if (base.readNow !== undefined && options.onBio === undefined && options.onEnd === undefined && options.logMax === 0) {
+      this.readNow = (pos, bytes) => {
+        const done = base.readNow?.(pos, bytes) === true;
+        if (done) this.#count('read', bytes.length, 1);
+        return done;
+      };
+    }
     if (base.resize !== undefined) this.resize = (sizeBytes) => base.resize?.(sizeBytes);
   }
 
@@ -101,16 +110,21 @@ class Tracing implements TraceDevice {
     }
   }
 
-  submit(bio: Bio): IoResult | Promise<IoResult> {
-    const { onBio, onEnd, logMax } = this.#options;
-    const bytes = bioBytes(bio);
-    const counters = this.counters[bio.op];
+  #count(op: BioOp, bytes: number, segments: number): OpCounters {
+    const counters = this.counters[op];
     counters.bios++;
     counters.bytes += bytes;
-    counters.segments += bio.segments.length;
+    counters.segments += segments;
     const size = bytes === 0 ? 0 : Math.floor(Math.log2(bytes));
     while (counters.sizes.length <= size) counters.sizes.push(0);
     counters.sizes[size] = (counters.sizes[size] ?? 0) + 1;
+    return counters;
+  }
+
+  submit(bio: Bio): IoResult | Promise<IoResult> {
+    const { onBio, onEnd, logMax } = this.#options;
+    const bytes = bioBytes(bio);
+    const counters = this.#count(bio.op, bytes, bio.segments.length);
     if (onBio === undefined && onEnd === undefined && logMax === 0) {
       return afterAnswer(this.#base.submit(bio), (result) => {
         if (!result.ok) counters.errors++;

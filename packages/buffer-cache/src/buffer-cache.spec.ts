@@ -82,6 +82,25 @@ describe('BufferCache reads', () => {
     expect(log).toHaveLength(1);
   });
 
+  it('reads within the call where the device can', () => {
+    const { device, put, log } = testDevice();
+    put(BLOCK, 5);
+    expect(cacheOf(device).readNow(BLOCK, BLOCK)).toBeUndefined();
+    const inner = memoryDevice({ sizeBytes: 4 * BLOCK });
+    void inner.submit({ op: 'write', pos: BLOCK, segments: [new Uint8Array(BLOCK).fill(7)], lengthBytes: BLOCK });
+    const cache = cacheOf(inner);
+    const buf = cache.readNow(BLOCK, BLOCK, sevens);
+    expect(buf?.bytes[9]).toBe(7);
+    expect(cache.peek(BLOCK)).toBe(buf);
+    expect(cache.readNow(BLOCK, BLOCK)).toBe(buf);
+    expect(cache.counters).toMatchObject({ misses: 1, readBios: 1, readBytes: BLOCK });
+    // What cannot be read, or is not what it should be, is for `read` to report.
+    expect(cache.readNow(0, BLOCK, sevens)).toBeUndefined();
+    expect(failureOf(() => runSync(cache.read(0, BLOCK, sevens)))).not.toBe('none');
+    for (const pos of [-BLOCK, 4 * BLOCK, 1]) expect(cache.readNow(pos, BLOCK)).toBeUndefined();
+    expect(log).toHaveLength(0);
+  });
+
   it('shares one device read among tasks', async () => {
     const { device, log, put } = testDevice({ later: true });
     put(0, 9);

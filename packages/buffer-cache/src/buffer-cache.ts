@@ -17,6 +17,7 @@ import {
   assert,
   corrupt,
   FsError,
+  IO_OK,
   submit,
   submitBio,
   submitDetached,
@@ -119,6 +120,25 @@ export class BufferCache implements BufHost {
   }
 
   /**
+   * `peek`, or read within the call where the device can (`BlockDevice.readNow`); undefined = take `read`, which also says what is
+   * wrong. For a single block, where nothing is gained by reading ahead.
+   */
+  readNow(pos: number, bytes: number, ops?: BufOps): Buf | undefined {
+    const { device } = this;
+    const cached = this.peek(pos, ops);
+    if (cached !== undefined || device.readNow === undefined || this.#bufs.has(pos)) return cached;
+    if (!(pos >= 0 && pos + bytes <= device.sizeBytes) || pos % device.sectorSize !== 0) return undefined;
+    const data = new Uint8Array(bytes);
+    if (!device.readNow(pos, data)) return undefined;
+    const buf = this.#insert(pos, data);
+    this.counters.misses++;
+    this.counters.readBios++;
+    this.counters.readBytes += bytes;
+    this.#endRead(buf, ops, IO_OK);
+    return buf.gone ? undefined : buf;
+  }
+
+  /**
    * A buffer for a block that is going to be overwritten whole: no read. The caller fills it, then says
    * `initialise()` or `zero()`.
    * One that is cached keeps its content and state, unless it is still being read: then a new one takes its place.
@@ -135,7 +155,7 @@ export class BufferCache implements BufHost {
     this.#checkRange(pos, bytes);
     // A read in flight would land over what the caller is going to fill in: it keeps the old buffer to itself.
     if (cached !== undefined) this.#drop(cached);
-    return this.#insert(pos, bytes);
+    return this.#insert(pos, new Uint8Array(bytes));
   }
 
   /**
@@ -162,13 +182,13 @@ export class BufferCache implements BufHost {
         return buf;
       }
       this.#checkRange(pos, bytes);
-      buf ??= this.#insert(pos, bytes);
-      yield* this.#readNow(buf, ops);
+      buf ??= this.#insert(pos, new Uint8Array(bytes));
+      yield* this.#fetch(buf, ops);
       if (!buf.gone) return buf; // else its block was freed while it was read
     }
   }
 
-  *#readNow(buf: Buf, ops: BufOps | undefined): Io<void> {
+  *#fetch(buf: Buf, ops: BufOps | undefined): Io<void> {
     this.counters.misses++;
     buf.holds++; // or other tasks' reads could evict it before this one is resumed
     try {
@@ -195,7 +215,7 @@ export class BufferCache implements BufHost {
         run = [];
         continue;
       }
-      run.push(this.#insert(at, bytes));
+      run.push(this.#insert(at, new Uint8Array(bytes)));
       if (run.length === runMax) {
         requests.push(this.#readRequest(run, ops));
         run = [];
@@ -461,10 +481,10 @@ export class BufferCache implements BufHost {
     if (this.#bytes > this.budgetBytes && !buf.busy) this.#evict(undefined);
   }
 
-  #insert(pos: number, bytes: number): Buf {
-    const buf = new Buf(this, pos, new Uint8Array(bytes));
+  #insert(pos: number, bytes: Uint8Array): Buf {
+    const buf = new Buf(this, pos, bytes);
     this.#bufs.set(pos, buf);
-    this.#bytes += bytes;
+    this.#bytes += bytes.length;
     const hand = this.#hand;
     if (hand === undefined) {
       this.#hand = buf;

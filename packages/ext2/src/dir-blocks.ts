@@ -20,6 +20,8 @@ export interface DirBlocks {
   /** @throws FsError EUCLEAN when the size is not a whole number of blocks */
   count(dir: Ext2InodeInCore): number;
   peek(dir: Ext2InodeInCore, index: number): Buf | undefined;
+  /** The block of a directory that has one, read within the call where that can be; the caller holds no other buffer. */
+  only(dir: Ext2InodeInCore): Buf | undefined;
   read(dir: Ext2InodeInCore, index: number): Io<Buf>;
   /** @throws FsError ENOSPC, EFBIG */
   append(dir: Ext2InodeInCore): Io<Buf>;
@@ -41,6 +43,11 @@ export function bufferDirBlocks(vol: Volume): DirBlocks {
       if (!peekMap(vol, dir, index, scratch)) return undefined;
       if (scratch.block === 0) throw hole(dir, index);
       return vol.buffers.peek(scratch.block * blockSize);
+    },
+    only(dir) {
+      if (!peekMap(vol, dir, 0, scratch)) return undefined;
+      if (scratch.block === 0) throw hole(dir, 0);
+      return vol.buffers.readNow(scratch.block * blockSize, blockSize);
     },
     *read(dir, index) {
       const run: MapRun = { block: 0, count: 0 };

@@ -318,6 +318,15 @@ export class Directories {
     return this.#listLinear(dir, 0, this.#taking(dir, emit));
   }
 
+  /** `list` of a directory of one block that is cached or can be read within the call; false = nothing was emitted. */
+  peekList(dir: Ext2InodeInCore, emit: DirEmit): boolean {
+    const buf = this.blocks.count(dir) === 1 ? this.blocks.only(dir) : undefined;
+    if (buf === undefined) return false;
+    const take = this.#taking(dir, emit);
+    eachEntry(buf, this.#blockSize, 0, (offset, recLen) => take(buf, offset, nameAt(buf, offset), offset + recLen));
+    return true;
+  }
+
   #taking(dir: Ext2InodeInCore, emit: DirEmit): TakeEntry {
     const { inodesCount } = this.#vol.info;
     return (buf, offset, name, next) => {

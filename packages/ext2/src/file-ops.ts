@@ -207,7 +207,8 @@ function makeIomapOps(vol: Volume): IomapOps<Ext2InodeInCore> {
     peek(inode, pos, length, flags, out) {
       const fileBlock = Math.floor(pos / blockSize);
       if (beyond(inode, fileBlock, length, flags, out)) return true;
-      if (!peekMap(vol, inode, fileBlock, scratch)) return false;
+      // A plain read holds no buffer, so one may be read within the call, which may evict another.
+      if (!peekMap(vol, inode, fileBlock, scratch, flags === 0)) return false;
       if (scratch.block === 0 && isCreate(flags)) return false;
       fill(vol, inode, fileBlock, scratch, out);
       return true;

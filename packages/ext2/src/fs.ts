@@ -185,6 +185,10 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     return this.#dirs.list(dir, emit);
   }
 
+  peekList(dir: Ext2InodeInCore, emit: DirEmit): boolean {
+    return this.#dirs.peekList(dir, emit);
+  }
+
   create(dir: Ext2InodeInCore, name: Name, init: NewInode): Io<Ext2InodeInCore> {
     return this.#change(this.#names.create(dir, name, init));
   }

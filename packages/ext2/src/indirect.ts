@@ -72,7 +72,7 @@ function entriesFrom(view: DataView, index: number, limit: number, isLeaf: boole
  * @returns false when a tree block must be read first: `out.block` is that block then
  * @throws FsError EUCLEAN, EFBIG
  */
-export function peekMap(vol: Volume, inode: Ext2InodeInCore, fileBlock: number, out: MapRun): boolean {
+export function peekMap(vol: Volume, inode: Ext2InodeInCore, fileBlock: number, out: MapRun, now = false): boolean {
   if (fileBlock < NDIR_BLOCKS) {
     directRun(vol, inode, fileBlock, out);
     return true;
@@ -89,7 +89,7 @@ export function peekMap(vol: Volume, inode: Ext2InodeInCore, fileBlock: number, 
       return remember(inode, fileBlock, 0, span - rest, out);
     }
     checkPointer(vol, inode, pointer, 1);
-    const buf = vol.peekBlock(pointer);
+    const buf = now ? vol.buffers.readNow(pointer * vol.blockSize, vol.blockSize) : vol.peekBlock(pointer);
     if (buf === undefined) {
       out.block = pointer;
       return false;

@@ -33,6 +33,18 @@ describe('peekReadWhole', () => {
     expect(file.mapping.folioCount).toBeGreaterThan(0);
   });
 
+  it('reads the map it lacks, and no byte twice', () => {
+    const file = fileOf(5000, { mapBlocksMax: 1 });
+    const { counters } = file.mapping.cache;
+    const before = counters.readBioBytes;
+    const bytes = new Uint8Array(5000);
+    const ops = { ...file.ops, peek: undefined };
+    expect(runSync(bufferedRead(file, ops, 0, bytes))).toBe(5000);
+    expect(file.mapping.folioCount).toBe(0);
+    expect(bytes.every((byte) => byte === 7)).toBe(true);
+    expect(counters.readBioBytes - before).toBe(5000);
+  });
+
   it('leaves holes and failures to the other way', () => {
     const file = fileOf(5000, { mapBlocksMax: 1 });
     const bytes = new Uint8Array(8192);

@@ -14,7 +14,7 @@ import { PLAIN, wouldWait, type IoControl } from './control.js';
 import { Fill, type Demand } from './fill.js';
 import { IOMAP_NOWAIT, newIomap, type IomapInode, type IomapOps } from './iomap.js';
 import { checkIomap } from './iter.js';
-import { peekReadWhole } from './read-whole.js';
+import { isFirstWholeRead, peekReadWhole, readWhole } from './read-whole.js';
 
 /**
  * Copies cached bytes from `pos`; clips at the inode's size. All or nothing.
@@ -61,8 +61,11 @@ export function* bufferedRead<I extends IomapInode>(
   if (control.nowait === true) return readNoWait(inode, ops, pos, bytes);
   const readahead = control.readahead ?? mapping.readahead;
   const dontcache = control.dontcache === true;
-  const whole = peekReadWhole(inode, ops, mapping.cache, pos, bytes);
-  if (whole >= 0) return whole;
+  if (isFirstWholeRead(inode, cache, pos, bytes)) {
+    const whole = yield* readWhole(inode, ops, bytes);
+    if (whole >= 0) return whole;
+    inode.wasRead = true;
+  }
   const want = Math.min(bytes.length, inode.size - pos); // guard: read-clips-at-size (pitfall 13) | without: const want = bytes.length;
   let done = 0;
   let fill: Fill<I> | undefined;

@@ -107,6 +107,7 @@ export function* setattrAt(caller: Caller, inode: Inode, change: AttrChange): Io
     }
     yield* core.fs.setattr(inode, draft);
   } finally {
+    if (isDirectory(inode.mode)) core.dentries.changed();
     inode.lock.unlockWrite();
   }
 }

@@ -13,7 +13,7 @@ import type { VfsSettings } from './options.js';
 import type { OpenFile } from './open-file.js';
 import { FileTable } from './open-file.js';
 import type { Credentials } from './permission.js';
-import type { Walk } from './walk.js';
+import type { LastPlace, Walk } from './walk.js';
 
 const DAY_SEC = 86_400;
 
@@ -32,6 +32,8 @@ export class VfsCore {
   isUnmounted = false;
   /** The one object that all fast walks use (walk.ts): they are plain, so they never overlap. */
   scratchWalk: Walk | undefined = undefined;
+  /** Where the last of them found its file. */
+  lastPlace: LastPlace | undefined = undefined;
   #root: Inode | undefined = undefined;
   #coarseNow: Timespec;
   #coarseUses = 0;
@@ -72,6 +74,7 @@ export class VfsCore {
   dropRoot(): void {
     if (this.#root !== undefined) this.inodes.put(this.#root);
     this.#root = undefined;
+    this.lastPlace = undefined;
   }
 
   /** The current time as the format can hold it. */

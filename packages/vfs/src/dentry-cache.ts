@@ -4,6 +4,7 @@
  * - A dentry is an entry of its directory's map: name -> inode number, 0 for "no such name" (a negative dentry). It refers
  *   to an inode by number, so it pins nothing; an inode that has left the cache is read again.
  * - A directory that was made here and has lost no dentry since is `complete`: what its map lacks does not exist.
+ * - `epoch` goes up whenever something that a walk has passed may lead elsewhere or nowhere now (`changed` for what others know of).
  * - Bounded: above `max` the directories not walked lately lose their oldest entries (second chance).
  *
  * Locks: changed only with the directory's lock held (shared suffices to add what the format says); read by anyone, since
@@ -11,6 +12,7 @@
  */
 import type { FsError } from '@iomap/io';
 import type { Inode, Name } from './filesystem.js';
+import { isDirectory } from './modes.js';
 
 /** What the vfs keeps on an inode, in `Inode.vfs`. */
 export class InodeState {
@@ -39,6 +41,7 @@ export class DentryCache {
   /** Directories with a map, in clock order. */
   readonly #dirs = new Set<Inode>();
   #count = 0;
+  #epoch = 0;
 
   constructor(max: number) {
     this.max = max;
@@ -46,6 +49,16 @@ export class DentryCache {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** The same as before: each positive dentry of then is there still, and who might search its directory still may. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The right to search a directory may have changed. */
+  changed(): void {
+    this.#epoch++;
   }
 
   /** The inode number under `name`; 0 = known not to exist; undefined = ask the filesystem. */
@@ -58,7 +71,10 @@ export class DentryCache {
   set(dir: Inode, name: Name, ino: number): void {
     const state = stateOf(dir);
     if (ino === 0 && state.complete) {
-      if (state.children?.delete(name) === true) this.#count--;
+      if (state.children?.delete(name) === true) {
+        this.#count--;
+        this.#epoch++;
+      }
       return;
     }
     let children = state.children;
@@ -66,16 +82,28 @@ export class DentryCache {
       children = state.children = new Map();
       this.#dirs.add(dir);
     }
-    const before = children.size;
+    const before = children.get(name);
+    if (before === ino) return;
     children.set(name, ino);
-    this.#count += children.size - before;
-    if (this.#count > this.max) this.#shrink();
+    if (before === undefined) {
+      this.#count++;
+      if (this.#count > this.max) this.#shrink();
+    } else if (before !== 0) {
+      this.#epoch++;
+    }
+  }
+
+  /** Adds what a listing of `dir` said, unless more is known; never at the cost of other dentries. */
+  learn(dir: Inode, name: Name, ino: number): void {
+    if (this.#count >= this.max || this.get(dir, name) !== undefined) return;
+    this.set(dir, name, ino);
   }
 
   /** Forgets all that is known of a directory (it leaves the cache, or is gone). */
   drop(dir: Inode): void {
     const state = stateOf(dir);
     state.complete = false;
+    if (isDirectory(dir.mode)) this.#epoch++;
     if (state.children === undefined) return;
     this.#count -= state.children.size;
     state.children = undefined;
@@ -104,6 +132,7 @@ export class DentryCache {
     const { children } = state;
     if (children === undefined) return;
     state.complete = false;
+    this.#epoch++;
     if (excess >= children.size) {
       this.drop(dir);
       return;

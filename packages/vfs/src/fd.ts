@@ -1,7 +1,7 @@
 /** Operations on descriptors, and what else completes the table: whole files, copies, the mount. */
 import { FsError, withContext, type Io } from '@iomap/io';
 import { setattrAt, type AttrChange } from './attr.js';
-import type { Caller } from './core.js';
+import type { Caller, VfsCore } from './core.js';
 import { stateOf } from './dentry-cache.js';
 import {
   checkReadable,
@@ -11,6 +11,7 @@ import {
   fsyncFile,
   holding,
   listAt,
+  peekListAt,
   peekReadAt,
   peekWriteAt,
   readAt,
@@ -21,7 +22,7 @@ import {
   writeAt,
   type FallocateMode,
 } from './file.js';
-import type { DirEmit, FiemapExtent, FileType, Name, StatFs } from './filesystem.js';
+import type { DirEmit, FiemapExtent, FileType, Inode, Name, StatFs } from './filesystem.js';
 import {
   isDirectory,
   isRegular,
@@ -194,18 +195,38 @@ export interface DirEntry {
   readonly type: FileType;
 }
 
+/** Entries of one listing that the dentry cache learns. */
+const LEARN_MAX = 1024;
+
+/** Collects entries but '.' and '..'. */
+function collecting(core: VfsCore, dir: Inode, entries: DirEntry[]): DirEmit {
+  return (name, ino, type) => {
+    if (name === '.' || name === '..') return true;
+    // Who lists a folder mostly asks for what is in it next; a huge one has an index to ask.
+    if (entries.length < LEARN_MAX) core.dentries.learn(dir, name, ino);
+    entries.push({ name, ino, type });
+    return true;
+  };
+}
+
 /** All entries of a directory, but '.' and '..', in the directory's order. */
 export function* readdir(caller: Caller, path: string): Io<DirEntry[]> {
   return yield* withInode(caller, path, true, function* (dir) {
     if (!isDirectory(dir.mode)) throw new FsError('ENOTDIR');
     checkAccess(caller.cred, dir, R_OK);
     const entries: DirEntry[] = [];
-    yield* listAt(caller.core, dir, (name, ino, type) => {
-      if (name !== '.' && name !== '..') entries.push({ name, ino, type });
-      return true;
-    });
+    yield* listAt(caller.core, dir, collecting(caller.core, dir, entries));
     return entries;
   });
+}
+
+/** `readdir` of a directory whose path is cached, and that can be read without a wait; undefined = take `readdir`. */
+export function peekReaddir(caller: Caller, path: string): DirEntry[] | undefined {
+  const { core, cred } = caller;
+  const dir = peekWalk(caller, path, true);
+  if (dir === null || dir === undefined || !isDirectory(dir.mode) || !mayAccess(cred, dir, R_OK)) return undefined;
+  const entries: DirEntry[] = [];
+  return peekListAt(core, dir, collecting(core, dir, entries)) ? entries : undefined;
 }
 
 /** Entries of an open directory after `cookie`. */

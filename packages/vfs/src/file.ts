@@ -272,18 +272,37 @@ export function* listAt(core: VfsCore, dir: Inode, emit: DirEmit): Io<void> {
   yield* holding(core, dir, readdirLocked(core, dir, undefined, emit));
 }
 
+/** `listAt` without a wait; false = take that (which also says what is wrong). The emitted may be part of the listing then. */
+export function peekListAt(core: VfsCore, dir: Inode, emit: DirEmit): boolean {
+  if (core.fs.peekList === undefined || dir.nlink === 0 || !dir.lock.tryRead(true)) return false;
+  try {
+    if (!core.fs.peekList(dir, checkedNames(dir, emit))) return false;
+  } catch (error) {
+    if (error instanceof FsError) return false;
+    throw error;
+  } finally {
+    dir.lock.unlockRead();
+  }
+  core.accessed(dir);
+  return true;
+}
+
+/** Whoever copies out of an image joins these names to paths, so none may reach them that is a path itself. */
+const checkedNames =
+  (dir: Inode, emit: DirEmit): DirEmit =>
+  (name, ino, type, next) => {
+    if (BAD_NAME.test(name)) throw new FsError('EUCLEAN', { why: 'bad name in a directory', detail: { ino: dir.ino } });
+    return emit(name, ino, type, next);
+  };
+
+const BAD_NAME = /^$|[/\0]/;
+
 /** `cookie` undefined: all of it, in any order. */
 function* readdirLocked(core: VfsCore, dir: Inode, cookie: number | undefined, emit: DirEmit): Io<void> {
   if (!dir.lock.tryRead()) yield* dir.lock.read();
   try {
     if (dir.nlink === 0) throw new FsError('ENOENT');
-    // Whoever copies out of an image joins these names to paths, so none may reach them that is a path itself.
-    const checked: DirEmit = (name, ino, type, next) => {
-      if (name === '' || name.includes('/') || name.includes('\0')) {
-        throw new FsError('EUCLEAN', { why: 'bad name in a directory', detail: { ino: dir.ino } });
-      }
-      return emit(name, ino, type, next);
-    };
+    const checked = checkedNames(dir, emit);
     yield* cookie === undefined && core.fs.list !== undefined
       ? core.fs.list(dir, checked)
       : core.fs.readdir(dir, cookie ?? 0, checked);

@@ -152,6 +152,8 @@ export interface FileSystem<I extends Inode = Inode> {
   readdir(dir: I, cookie: number, emit: DirEmit): Io<void>;
   /** `readdir` of a whole directory at once, in whatever order is cheapest; the cookies that it emits mean nothing. */
   list?(dir: I, emit: DirEmit): Io<void>;
+  /** `list` within the call; false = nothing was emitted, a wait is needed. @throws FsError what is wrong, maybe after some entries */
+  peekList?(dir: I, emit: DirEmit): boolean;
   /** Makes a regular file, directory, fifo, socket or device node, by `init.mode`, and enters it. EEXIST is the vfs's to check. */
   create(dir: I, name: Name, init: NewInode): Io<I>;
   symlink(dir: I, name: Name, target: Uint8Array, init: NewInode): Io<I>;

@@ -201,6 +201,7 @@ export class InodeCache {
 
   *#evict(inode: Inode): Io<void> {
     assert(inode.refs === 0, 'I2');
+    this.#dentries.changed();
     this.#map.delete(inode.ino);
     const queue = this.#startBusy(inode.ino);
     let done = false;

@@ -69,6 +69,7 @@ export function* openPath(caller: Caller, path: string, flags: number, mode: num
   try {
     for (let links = 0; ; links++) {
       const { dir, name } = place;
+      if (place.last !== 'name' && (flags & O_EXCL) !== 0) throw new FsError('EEXIST');
       if (place.last !== 'name' || place.trailingSlash || (flags & O_DIRECTORY) !== 0) throw new FsError('EISDIR');
       const found = yield* lookupChild(core, dir, name);
       if (found === undefined) {

@@ -14,7 +14,7 @@ import { stateOf } from './dentry-cache.js';
 import type { Inode, Name } from './filesystem.js';
 import { isDirectory, isSymlink, PATH_MAX, X_OK } from './modes.js';
 import { latin1OfBytes } from './names.js';
-import { mayAccess } from './permission.js';
+import { mayAccess, type Credentials } from './permission.js';
 
 const DONE = 0;
 const FAILED = 1;
@@ -47,6 +47,9 @@ export interface Walk {
   link: Inode | undefined;
   /** An inode (or null: none) that the slow path got for the component at `at`; used once. */
   got: Inode | null | undefined;
+  /** Of a walk that has ended in a name: the directory of the last component, and where that begins in `path`. */
+  above: Inode;
+  lastAt: number;
 }
 
 const newWalk = (dir: Inode, path: string, follow: boolean, parent: boolean): Walk => ({
@@ -62,7 +65,39 @@ const newWalk = (dir: Inode, path: string, follow: boolean, parent: boolean): Wa
   code: 'ENOENT',
   link: undefined,
   got: undefined,
+  above: dir,
+  lastAt: 0,
 });
+
+/**
+ * The directory of the last fast walk, by the text that led to it: whoever reads one file of a folder reads the next. Good
+ * for as long as `DentryCache.epoch` stands still.
+ */
+export interface LastPlace {
+  /** The path up to and with its last slash. */
+  prefix: string;
+  dir: Inode;
+  epoch: number;
+  cred: Credentials;
+}
+
+/** Is `path` one name below the last place, for the same caller? */
+const isBelow = (last: LastPlace, path: string, { core, cred }: Caller): boolean =>
+  last.epoch === core.dentries.epoch && last.cred === cred && path.startsWith(last.prefix) && path.indexOf('/', last.prefix.length) < 0;
+
+function notePlace(walk: Walk, { core, cred }: Caller): void {
+  const prefix = walk.path.slice(0, walk.lastAt);
+  const { epoch } = core.dentries;
+  const last = core.lastPlace;
+  if (last === undefined) {
+    core.lastPlace = { prefix, dir: walk.above, epoch, cred };
+    return;
+  }
+  last.prefix = prefix;
+  last.dir = walk.above;
+  last.epoch = epoch;
+  last.cred = cred;
+}
 
 function fail(walk: Walk, code: FsCode): number {
   walk.code = code;
@@ -87,8 +122,17 @@ export function peekChild(core: VfsCore, dir: Inode, name: Name): Inode | null |
   }
   if (number === 0) return null;
   const inode = core.inodes.peekOrMake(number);
-  if (inode === undefined || (isDirectory(inode.mode) && stateOf(inode).parent !== dir.ino)) return undefined;
-  return inode;
+  if (inode === undefined) return undefined;
+  // `lookupLocked` says what is wrong.
+  return isDirectory(inode.mode) && !isOnlyIn(dir, inode) ? undefined : inode;
+}
+
+/** Has the directory `child` no other parent than `dir`? The first one it is met in is its parent. */
+function isOnlyIn(dir: Inode, child: Inode): boolean {
+  if (child === dir) return false;
+  const state = stateOf(child);
+  if (state.parent === 0) state.parent = dir.ino;
+  return state.parent === dir.ino;
 }
 
 /** Goes into a link's target: what is left of the path comes after it. */
@@ -165,6 +209,10 @@ function advance(walk: Walk, caller: Caller, root: Inode): number {
     }
     walk.dir = child;
     walk.at = next;
+    if (isLast) {
+      walk.above = dir;
+      walk.lastAt = at;
+    }
     if (isLast) return end === path.length || isDirectory(child.mode) ? DONE : fail(walk, 'ENOTDIR');
   }
 }
@@ -177,13 +225,19 @@ export function peekWalk(caller: Caller, path: string, followLast: boolean): Ino
   const root = caller.core.peekRoot();
   if (root === undefined || path === '' || path.length > PATH_MAX) return undefined;
   const walk = (caller.core.scratchWalk ??= newWalk(root, path, followLast, false));
-  walk.dir = root;
+  const last = caller.core.lastPlace;
+  const isShort = last !== undefined && isBelow(last, path, caller);
+  walk.dir = isShort ? last.dir : root;
   walk.path = path;
-  walk.at = 0;
+  walk.at = isShort ? last.prefix.length : 0;
   walk.follow = followLast;
   walk.links = 0;
+  walk.lastAt = 0;
   const status = advance(walk, caller, root);
-  if (status === DONE) return walk.dir;
+  if (status === DONE) {
+    if (!isShort && walk.links === 0 && walk.lastAt > 1) notePlace(walk, caller);
+    return walk.dir;
+  }
   return status === FAILED && walk.code === 'ENOENT' ? null : undefined;
 }
 
@@ -200,13 +254,9 @@ export function* lookupLocked(core: VfsCore, dir: Inode, name: Name): Io<Inode |
   }
   if (number === 0) return undefined;
   const inode = yield* core.inodes.get(number);
-  if (isDirectory(inode.mode)) {
-    const state = stateOf(inode);
-    if (state.parent === 0 && inode !== dir) state.parent = dir.ino;
-    if (state.parent !== dir.ino || inode === dir) {
-      core.inodes.put(inode);
-      throw new FsError('EUCLEAN', { why: 'a directory is entered twice', detail: { ino: number } });
-    }
+  if (isDirectory(inode.mode) && !isOnlyIn(dir, inode)) {
+    core.inodes.put(inode);
+    throw new FsError('EUCLEAN', { why: 'a directory is entered twice', detail: { ino: number } });
   }
   return inode;
 }

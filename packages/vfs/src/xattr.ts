@@ -85,6 +85,8 @@ export function* setxattrAt(
     const dropsGroup = name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !isRoot(caller.cred) && !inGroup(caller.cred, inode.gid);
     if (dropsGroup) yield* caller.core.fs.setattr(inode, { mode: inode.mode & ~S_ISGID });
   } finally {
+    // An ACL is a right too.
+    if (isDirectory(inode.mode)) caller.core.dentries.changed();
     inode.lock.unlockWrite();
   }
 }
@@ -99,6 +101,8 @@ export function* removexattrAt(caller: Caller, inode: Inode, name: Name): Io<voi
     if (isAcl(name) && !(yield* caller.core.fs.listxattr(inode)).includes(name)) return;
     yield* caller.core.fs.removexattr(inode, name, caller.core.now());
   } finally {
+    // An ACL is a right too.
+    if (isDirectory(inode.mode)) caller.core.dentries.changed();
     inode.lock.unlockWrite();
   }
 }

@@ -5,6 +5,7 @@
  * I1  Blocks come in ascending order; an indirect block is patched in when the next of its level is opened, or by `close`.
  */
 import type { Io } from '@iomap/io';
+import type { BlockWords } from '../inode.js';
 import { DIND_BLOCK, IND_BLOCK, NDIR_BLOCKS, TIND_BLOCK } from '../ondisk.js';
 import type { Stage } from './stage.js';
 
@@ -27,14 +28,14 @@ export class BlockMap {
   /** Blocks that the file has, indirect ones among them. */
   count = 0;
   /** `i_block` of the file. */
-  readonly root: Uint32Array;
+  readonly root: BlockWords;
   readonly #stage: Stage;
   readonly #perBlock: number;
   readonly #leaf: Level;
   readonly #double: Level;
   readonly #triple: Level;
 
-  constructor(stage: Stage, blockSize: number, root: Uint32Array) {
+  constructor(stage: Stage, blockSize: number, root: BlockWords) {
     this.#stage = stage;
     this.root = root;
     this.#perBlock = blockSize / 4;

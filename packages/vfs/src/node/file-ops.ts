@@ -1,5 +1,5 @@
 /** Node's calls on descriptors and whole files, as Io (see path-ops.ts). */
-import { FsError, roundUp, type Io } from '@iomap/io';
+import { FsError, type Io } from '@iomap/io';
 import { isRegular, mayAccess, O_RDONLY, R_OK } from '../index.js';
 import { peekClose, peekRead, peekWrite } from '../fd.js';
 import { peekWalk } from '../walk.js';
@@ -195,8 +195,7 @@ export function readFile(ctx: Context, target: Path | number, options?: unknown)
   return readFileIo(ctx, pathOrFd(target), flagsOf(flag), encodingOf(encoding));
 }
 
-/** Room for whole sectors, so that a device can read into it. */
-const wholeSectors = (size: number): Buffer => Buffer.allocUnsafe(roundUp(size, 512));
+const allocate = (size: number): Buffer => Buffer.allocUnsafe(size);
 
 function* readFileIo(
   ctx: Context,
@@ -204,8 +203,8 @@ function* readFileIo(
   flags: number,
   encoding: BufferEncoding | 'buffer' | undefined,
 ): Io<string | Buffer> {
-  if (typeof target === 'string' && flags === O_RDONLY) return decoded(yield* ctx.vfs.readPath(target, wholeSectors), encoding);
-  const bytes = yield* withFd(ctx, target, flags, 0o666, (fd) => ctx.vfs.readToEnd(fd, (size) => Buffer.allocUnsafe(size)));
+  if (typeof target === 'string' && flags === O_RDONLY) return decoded(yield* ctx.vfs.readPath(target, allocate), encoding);
+  const bytes = yield* withFd(ctx, target, flags, 0o666, (fd) => ctx.vfs.readToEnd(fd, allocate));
   return decoded(bytes, encoding);
 }
 
@@ -227,9 +226,8 @@ export function peekReadFile(ctx: Context, path: unknown, options: unknown): str
   if (size > PEEK_FILE_BYTES || !inode.lock.tryRead(true)) return MISS;
   let buffer: Buffer;
   try {
-    buffer = wholeSectors(size);
+    buffer = allocate(size);
     if (size > 0 && fs.peekRead(inode, 0, buffer) !== size) return MISS;
-    if (buffer.length > size) buffer = buffer.subarray(0, size);
   } finally {
     inode.lock.unlockRead();
   }

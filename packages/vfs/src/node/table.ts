@@ -58,6 +58,7 @@ export const PEEKS = {
   lstat: path.peekLstat,
   open: path.peekOpenPath,
   read: file.peekReadFd,
+  readdir: tree.peekReaddirPath,
   readFile: file.peekReadFile,
   stat: path.peekStat,
   write: file.peekWriteFd,

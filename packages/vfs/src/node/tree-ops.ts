@@ -1,10 +1,11 @@
 /** Node's calls on whole trees, as Io: mkdir and readdir with `recursive`, rm, cp, mkdtemp (see path-ops.ts). */
 import { FsError, isCode, submit, WaitQueue, type Io } from '@iomap/io';
 import { isDirectory, isSymlink, type Attr, type DirEntry, type FileType, type Inode } from '../index.js';
+import { peekReaddir } from '../fd.js';
 import { fileTypeOf } from '../modes.js';
 import { walkParent } from '../walk.js';
-import { encodingOf, modeOf, nameFor, optionsOf, pathOf, type Path } from './arguments.js';
-import type { Context } from './context.js';
+import { encodingOf, isPlainPath, modeOf, nameFor, optionsOf, pathOf, type Path } from './arguments.js';
+import { MISS, type Context, type Miss } from './context.js';
 import { Dirent } from './dirent.js';
 import { invalidType, nodeError } from './errors.js';
 import { decodeName } from '../index.js';
@@ -93,6 +94,23 @@ type Listing = (string | Buffer)[] | Dirent<string | Buffer>[];
 export function readdir(ctx: Context, path: Path, options?: unknown): Io<Listing> {
   const { encoding, withFileTypes, recursive } = optionsOf(options);
   return readdirIo(ctx, pathOf(path), encodingOf(encoding), withFileTypes === true, recursive === true);
+}
+
+/** One folder whose entries can be had without a wait, and say their types where those are asked for. */
+export function peekReaddirPath(ctx: Context, path: unknown, options: unknown): Listing | Miss {
+  if (!isPlainPath(path)) return MISS;
+  const { encoding: given, withFileTypes, recursive } = optionsOf(options);
+  if (recursive === true) return MISS;
+  const encoding = encodingOf(given);
+  const entries = peekReaddir(ctx.vfs, path);
+  if (entries === undefined) return MISS;
+  if (withFileTypes !== true) return entries.map(({ name }) => nameFor(name, encoding));
+  const dirents: Dirent<string | Buffer>[] = [];
+  for (const { name, type } of entries) {
+    if (type === 'unknown') return MISS;
+    dirents.push(new Dirent(nameFor(name, encoding), path, type));
+  }
+  return dirents;
 }
 
 function* readdirIo(
