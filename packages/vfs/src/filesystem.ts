@@ -110,7 +110,7 @@ export interface FiemapExtent {
   readonly logical: number;
   readonly physical: number;
   readonly length: number;
-  readonly flags: readonly ('last' | 'unknown' | 'delalloc' | 'unwritten' | 'inline' | 'shared' | 'merged' | 'unaligned')[];
+  readonly flags: readonly ('last' | 'unknown' | 'delalloc' | 'unwritten' | 'inline' | 'shared' | 'merged' | 'unaligned' | 'xattr')[];
 }
 
 /**
