@@ -1,6 +1,6 @@
 /** Mappings of a fork, decoded and checked: sorted by file block, without overlap, inside their groups. */
 import { corrupt } from '@iomap/io';
-import { BMBT_REC_BYTES } from './ondisk.js';
+import { BMBT_REC_BYTES, VERSION } from './ondisk.js';
 import { isFsBlock, type SuperInfo } from './super.js';
 
 /** File blocks end here: beyond it a position is no safe integer. */
@@ -43,6 +43,16 @@ export function packExtent(view: DataView, at: number, { off, block, count, unwr
   view.setUint32(at + 12, (block % 2 ** 11) * 2 ** 21 + count);
 }
 
+/** One extent by itself. @throws FsError EUCLEAN */
+export function checkExtent(extent: Extent, info: SuperInfo, ino: number): void {
+  const { off, block, count } = extent;
+  if (count === 0 || off + count > FILE_BLOCKS_MAX) throw corrupt('an extent of a fork has no length', { ino, field: 'br_blockcount' });
+  if (block === 0 || !isFsBlock(info, block, count)) throw corrupt('an extent of a fork leaves its group', { ino, field: 'br_startblock', block });
+  if (extent.unwritten && !info.v5 && (info.versionnum & VERSION.EXTFLG) === 0) {
+    throw corrupt('an unwritten extent in a filesystem without them', { ino });
+  }
+}
+
 export class ExtentList {
   readonly off: Float64Array;
   readonly block: Float64Array;
@@ -69,15 +79,8 @@ export class ExtentList {
     for (let i = 0; i < count; i++) {
       const extent = unpackExtent(view, at + i * BMBT_REC_BYTES);
       const { off } = extent;
-      if (extent.count === 0 || off < end || off + extent.count > FILE_BLOCKS_MAX) {
-        throw corrupt(`mapping ${i} of a fork is out of order`, { ino, field: 'br_startoff' });
-      }
-      if (extent.block === 0 || !isFsBlock(info, extent.block, extent.count)) {
-        throw corrupt(`mapping ${i} of a fork leaves its group`, { ino, field: 'br_startblock', block: extent.block });
-      }
-      if (extent.unwritten && !info.v5 && (info.versionnum & 0x1000) === 0) {
-        throw corrupt('an unwritten extent in a filesystem without them', { ino });
-      }
+      if (off < end) throw corrupt(`mapping ${i} of a fork is out of order`, { ino, field: 'br_startoff' });
+      checkExtent(extent, info, ino);
       list.set(i, extent);
       end = off + extent.count;
     }

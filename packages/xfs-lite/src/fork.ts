@@ -1,9 +1,9 @@
 /**
  * A fork of an inode: where its blocks are. Inline extents are decoded once; a btree is walked from its root in the inode to the
- * leaf that holds the block asked for, and that leaf's records are kept, so memory does not grow with the number of extents.
+ * record of the block asked for, in the cached blocks themselves, so memory does not grow with the number of extents.
  */
 import { corrupt } from '@iomap/io';
-import { ExtentList, FILE_BLOCKS_MAX, type MapRun } from './extents.js';
+import { checkExtent, ExtentList, FILE_BLOCKS_MAX, unpackExtent, type MapRun } from './extents.js';
 import { BMBT_REC_BYTES, FORMAT } from './ondisk.js';
 import { BTREE_LONG_V4_BYTES, BtreeLong } from './ondisk-trees.js';
 import { checkOwner } from './verify.js';
@@ -19,22 +19,14 @@ export class Fork {
   /** The fork's bytes in the inode: inline content, records or the root of a tree. A copy. */
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Records known, and the file blocks they speak for. */
+  /** Inline extents, decoded at first use. */
   list: ExtentList | undefined;
-  from = 0;
-  end = 0;
 
   constructor(format: number, extentCount: number, bytes: Uint8Array) {
     this.format = format;
     this.extentCount = extentCount;
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  setList(list: ExtentList, from: number, end: number): void {
-    this.list = list;
-    this.from = from;
-    this.end = end;
   }
 }
 
@@ -51,26 +43,15 @@ export type ForkOverrides = ReadonlyMap<number, ForkOverride>;
  * @throws FsError EUCLEAN
  */
 export function mapFork(vol: Volume, ino: number, fork: Fork, fileBlock: number, out: MapRun): boolean {
-  if (fork.list === undefined || fileBlock < fork.from || fileBlock >= fork.end) {
-    if (fork.format === FORMAT.EXTENTS) {
-      if (fork.extentCount * BMBT_REC_BYTES > fork.bytes.length) {
-        throw corrupt('more extents than the inode has room for', { ino, field: 'di_nextents' });
-      }
-      fork.setList(ExtentList.decode(fork.view, 0, fork.extentCount, vol.info, ino), 0, FILE_BLOCKS_MAX);
-    } else if (fork.format === FORMAT.BTREE) {
-      const gap = walk(vol, ino, fork, fileBlock);
-      if (gap === undefined) return false;
-      if (gap > 0) {
-        out.block = -1;
-        out.count = gap;
-        out.unwritten = false;
-        return true;
-      }
-    } else {
-      throw corrupt('a fork without a block map', { ino, field: 'di_format' });
+  if (fork.list === undefined) {
+    if (fork.format === FORMAT.BTREE) return walk(vol, ino, fork, fileBlock, out);
+    if (fork.format !== FORMAT.EXTENTS) throw corrupt('a fork without a block map', { ino, field: 'di_format' });
+    if (fork.extentCount * BMBT_REC_BYTES > fork.bytes.length) {
+      throw corrupt('more extents than the inode has room for', { ino, field: 'di_nextents' });
     }
+    fork.list = ExtentList.decode(fork.view, 0, fork.extentCount, vol.info, ino);
   }
-  fork.list?.find(fileBlock, fork.end, out);
+  fork.list.find(fileBlock, FILE_BLOCKS_MAX, out);
   return true;
 }
 
@@ -124,10 +105,15 @@ function search(node: Node, fileBlock: number): number {
   return low - 1;
 }
 
-/**
- * Loads the leaf for `fileBlock` into the fork. Answers 0, or the length of a hole before the tree's first key; undefined = missing.
- */
-function walk(vol: Volume, ino: number, fork: Fork, fileBlock: number): number | undefined {
+function hole(out: MapRun, count: number): true {
+  out.block = -1;
+  out.count = count;
+  out.unwritten = false;
+  return true;
+}
+
+/** Walks the tree. False: a block is missing. */
+function walk(vol: Volume, ino: number, fork: Fork, fileBlock: number, out: MapRun): boolean {
   let node = rootNode(ino, fork);
   let from = 0;
   let end = FILE_BLOCKS_MAX;
@@ -137,21 +123,41 @@ function walk(vol: Volume, ino: number, fork: Fork, fileBlock: number): number |
       const key = u64(node.view, node.keys);
       // Below the root the first key is the parent's, which is at most the block asked for.
       if (node.level !== fork.view.getUint16(0)) throw corrupt('keys of an extent tree are out of order', { ino });
-      return Math.min(key, FILE_BLOCKS_MAX) - fileBlock;
+      return hole(out, Math.min(key, FILE_BLOCKS_MAX) - fileBlock);
     }
     from = Math.max(from, u64(node.view, node.keys + at * 8));
     if (at + 1 < node.count) end = Math.min(end, u64(node.view, node.keys + (at + 1) * 8));
     if (end <= fileBlock) throw corrupt('keys of an extent tree are out of order', { ino });
     const child = childNode(vol, ino, u64(node.view, node.pointers + at * 8), node.level - 1);
-    if (child === undefined) return undefined;
+    if (child === undefined) return false;
     node = child;
   }
-  const list = ExtentList.decode(node.view, node.keys, node.count, vol.info, ino);
-  const first = list.off[0] ?? 0;
-  const last = list.length - 1;
-  if (first < from || (list.off[last] ?? 0) + (list.count[last] ?? 0) > end) {
-    throw corrupt('a leaf of an extent tree is outside its keys', { ino, field: 'br_startoff' });
+  return findInLeaf(vol, ino, node, fileBlock, { from, end }, out);
+}
+
+/** File block of record `i`: the record's second word has its low 23 bits. */
+const offsetOf = (view: DataView, at: number): number => (view.getUint32(at) & 0x7fff_ffff) * 2 ** 23 + (view.getUint32(at + 4) >>> 9);
+
+function findInLeaf(vol: Volume, ino: number, leaf: Node, fileBlock: number, keys: { from: number; end: number }, out: MapRun): true {
+  const { view, keys: records, count } = leaf;
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const mid = (low + high) >>> 1;
+    if (offsetOf(view, records + mid * BMBT_REC_BYTES) <= fileBlock) low = mid + 1;
+    else high = mid;
   }
-  fork.setList(list, from, end);
-  return 0;
+  const next = low < count ? Math.min(offsetOf(view, records + low * BMBT_REC_BYTES), keys.end) : keys.end;
+  if (low === 0) throw corrupt('a leaf of an extent tree is outside its keys', { ino, field: 'br_startoff' });
+  const extent = unpackExtent(view, records + (low - 1) * BMBT_REC_BYTES);
+  checkExtent(extent, vol.info, ino);
+  if (extent.off < keys.from || extent.off + extent.count > next || next <= fileBlock) {
+    throw corrupt('extents of a tree overlap', { ino, field: 'br_startoff' });
+  }
+  const skip = fileBlock - extent.off;
+  if (skip >= extent.count) return hole(out, next - fileBlock);
+  out.block = extent.block + skip;
+  out.count = extent.count - skip;
+  out.unwritten = extent.unwritten;
+  return true;
 }

@@ -272,7 +272,7 @@ export function findInode(vol: Volume, ino: number, make: (ino: number) => XfsIn
   decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: (ino % info.inodesPerBlock) * info.inodeSize }, info);
   const override = vol.overrides?.get(ino);
   if (override !== undefined) {
-    inode.data.setList(override.list, 0, Number.MAX_SAFE_INTEGER);
+    inode.data.list = override.list;
     inode.size = override.size ?? inode.size;
   }
   return inode;
