@@ -67,6 +67,25 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     facts: [{ group: 'holes', name: 'a folder', steps: ['lseek d 1000000000 DATA'], got: 'ENXIO', count: 1 }],
   },
   {
+    what: '`ioctl(FS_IOC_FIEMAP)`',
+    linux: 'the extents',
+    ours: 'EOPNOTSUPP',
+    reason: 'The kernel does not pass it on to FUSE servers. `SEEK_DATA` and `SEEK_HOLE` tell where the data is.',
+    mounts: MOUNT_NAMES,
+    facts: [{ group: 'holes', name: 'FIEMAP', steps: ['extents f'], got: 'EOPNOTSUPP', count: 1 }],
+  },
+  {
+    what: '`chown(file, -1, -1)` of a setuid file by a stranger',
+    linux: 'EPERM',
+    ours: 'takes setuid away',
+    reason: 'The request is the one that comes before a write, which may be a stranger\'s: FUSE does not tell them apart.',
+    mounts: MOUNT_NAMES,
+    facts: [
+      { group: 'chown', name: 'to nobody and no group, by a stranger', steps: ['[1000:1000] chown f -1 -1'], got: 'ok', count: 1 },
+      { group: 'chown', name: 'to nobody and no group, by a stranger', steps: ['stat f .mode'], got: '0755', count: 1 },
+    ],
+  },
+  {
     what: 'atime after a read from the kernel\'s cache',
     linux: 'stamped',
     ours: 'not stamped',

@@ -88,6 +88,14 @@ const CHOWN = group('chown', (add) => {
     t.as('1001:1001,1000').is('EPERM', 'chown', 'f', -1, 1000);
     t.is({ uid: 1000, gid: 1000 }, 'stat', 'f');
   });
+  add('to nobody and no group, by a stranger', (t) => {
+    t.do('put', 'f', '');
+    t.do('chmod', 'f', 0o6755);
+    t.as(ALICE).is('EPERM', 'chown', 'f', -1, -1);
+    t.is({ mode: '6755' }, 'stat', 'f');
+    t.do('chmod', 'f', 0o755);
+    t.as(ALICE).is('ok', 'chown', 'f', -1, -1);
+  });
   add('of folders and links', (t) => {
     t.do('mkdir', 'd');
     t.do('symlink', 'd', 'l');

@@ -199,6 +199,13 @@ const SEEK = group('holes', (add) => {
     t.is('data:\x00x\x00', 'pread', 'f', 3, 499_999);
     t.is('1000000:0*999999,x*1', 'sum', 'f');
   });
+  add('FIEMAP', (t) => {
+    t.do('open', 'f', 'O_RDWR|O_CREAT', 0o644, 'f');
+    t.do('pwrite', 'f', fill('x', 8192), 0);
+    t.do('pwrite', 'f', fill('x', 4096), 40_960);
+    t.do('fsync', 'f');
+    t.is('2: 12288', 'extents', 'f');
+  });
   add('fallocate', (t) => {
     t.do('open', 'f', 'O_RDWR|O_CREAT', 0o644, 'f');
     t.do('pwrite', 'f', fill('x', 20_000), 0);

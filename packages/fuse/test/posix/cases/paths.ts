@@ -205,6 +205,45 @@ export const NAME_CASES: readonly Case[] = group('names', (add) => {
     t.is('EEXIST', 'mkdir', '@mount');
     t.is('EISDIR', 'unlink', '@mount');
   });
+  add('a folder and a file that something is mounted on', (t) => {
+    t.do('mkdir', 'd');
+    t.do('mkdir', 'd/point');
+    t.do('mkdir', 'source');
+    t.do('put', 'source/f', 'mounted');
+    t.do('put', 'd/file', 'below');
+    t.is('ok', 'bind', 'source', 'd/point');
+    t.is('ok', 'bind', 'source/f', 'd/file');
+    t.is('data:mounted', 'cat', 'd/point/f');
+    t.is('data:mounted', 'cat', 'd/file');
+    t.is('EBUSY', 'rmdir', 'd/point');
+    t.is('EBUSY', 'unlink', 'd/file');
+    t.is('EBUSY', 'rename', 'd/point', 'd/elsewhere');
+    t.is('EBUSY', 'rename', 'source', 'd/point');
+    t.is('EBUSY', 'rename', 'source/f', 'd/file');
+    t.is('EXDEV', 'link', 'd/file', 'd/other');
+    t.is('EXDEV', 'rename', 'd/point/f', 'd/g');
+    t.is('ok', 'rename', 'd', 'e');
+    t.is('data:mounted', 'cat', 'e/point/f');
+    t.is(true, 'sameino', 'e/file', 'source/f');
+  });
+  add('files by handle', (t) => {
+    t.do('mkdir', 'd');
+    t.do('put', 'd/f', 'content');
+    t.is('ok', 'handle', 'd/f', 'f', 'O_RDWR');
+    t.is('data:content', 'read', 'f', 100);
+    t.is(1, 'pwrite', 'f', 'C', 0);
+    t.is('data:Content', 'cat', 'd/f');
+    t.is('ok', 'rename', 'd/f', 'g');
+    t.is('ok', 'byhandle', 'f', 'O_RDONLY');
+    t.is('data:Content', 'read', 'f', 100);
+    t.is('ok', 'handle', 'd', 'd', 'O_RDONLY');
+    t.is({ type: 'dir', nlink: 2 }, 'fstat', 'd');
+    t.do('close', 'd');
+    t.do('rmdir', 'd');
+    t.do('sleep', 30);
+    t.is('ESTALE', 'byhandle', 'd', 'O_RDONLY');
+    t.as('1000:1000').is('EPERM', 'byhandle', 'f', 'O_RDONLY');
+  });
   add('another filesystem', (t) => {
     t.do('put', 'f', 'x');
     t.do('mkdir', 'd');
