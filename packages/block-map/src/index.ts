@@ -13,3 +13,4 @@ export { DirState, LinearDirs, newFound, type EntryFormat, type Found, type Line
 export { DeviceWriter, wipeSignatures } from './device-writer.js';
 export { Findings, type Finding, type FindingPlace, type Severity } from './findings.js';
 export { PagedBits, PagedCounts } from './paged.js';
+export { applyUndo, encodeUndo } from './undo.js';

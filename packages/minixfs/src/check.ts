@@ -71,8 +71,12 @@ export function* check(device: BlockDevice, options: CheckOptions = {}): Io<Chec
     if (isCode(error, 'EUCLEAN')) return fatalReport(error);
     throw error;
   }
-  const image = new CheckedImage(device, info, yield* findBitOrder(device, info));
-  return yield* new Check(image, options.maxFindings ?? FINDINGS_MAX).run();
+  return yield* checkImage(new CheckedImage(device, info, yield* findBitOrder(device, info)), options);
+}
+
+/** `check` of an image that is open already (and perhaps changed in memory). */
+export function checkImage(image: CheckedImage, options: CheckOptions = {}): Io<CheckReport> {
+  return new Check(image, options.maxFindings ?? FINDINGS_MAX).run();
 }
 
 /** A directory to look into. */

@@ -1,3 +1,5 @@
+export { repair, type RepairOptions, type RepairReport } from './repair.js';
+export type { Fix } from './repair/work.js';
 export { check, type CheckOptions, type CheckReport, type MinixFinding, type MinixStructure } from './check.js';
 export { mkfs, type MkfsResult } from './mkfs.js';
 export { mkfsOptions, type MkfsOptions } from './mkfs-options.js';
