@@ -3,18 +3,16 @@
  * answer compared with the model. `runSchedule(seed)` throws with the seed when one differs.
  */
 import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
-import { runSync, SeededRandom, type Io } from '@iomap/io';
+import { isCode, runSync, SeededRandom, type Io } from '@iomap/io';
 import { Simulator } from '@iomap/io/sim';
 import { PageCache } from '@iomap/page-cache';
-import { invalidateRange } from '../src/index.js';
+import { invalidateRange, type MappedFile } from '../src/index.js';
 import { ExtentFile, format, mountExtentFs, reflink, type ExtentFs, type ExtentInode } from '../src/testing/index.js';
 import { ByteModel, pattern } from './byte-model.js';
 
 /** What the device holds where nothing was written: it must never be seen in a file. */
 const OLD_BYTE = 0xfe;
 const SLOT_BYTES = 2048;
-/** Until writes read old content by the source map. */
-const COPIES = false;
 
 export interface ScheduleReport {
   readonly events: number;
@@ -61,6 +59,8 @@ export const asSlow = (device: BlockDevice): BlockDevice => ({
 class Actor {
   readonly model = new ByteModel();
   calls = 0;
+  accesses = 0;
+  memoryMap: MappedFile<ExtentInode> | undefined;
   constructor(readonly file: ExtentFile, readonly config: Config, readonly tags: () => number) {}
 
   get inode(): ExtentInode {
@@ -90,25 +90,16 @@ class Actor {
 
   *write(): Io<void> {
     const { pos, len } = this.range();
-    yield* this.exclusive(`write ${pos} +${len}`, () => this.writeAt(pos, len));
-  }
-
-  *writeAt(pos: number, len: number): Io<void> {
-    const { file, model } = this;
-    const tag = this.tags();
-    model.begin(pos, pos + len, tag);
-    const done = yield* file.write(pos, pattern(tag).subarray(pos, pos + len));
-    if (done !== len) throw new Error(`a write of ${len} wrote ${done}`);
-    model.commit(Math.max(model.size, pos + len));
+    yield* this.exclusive(`write ${pos} +${len}`, () => this.#writeBy(pos, len, (bytes) => this.file.write(pos, bytes)));
   }
 
   *truncate(): Io<void> {
     const { file, model } = this;
     const { pos } = this.range();
     yield* this.exclusive(`truncate ${pos}`, function* () {
-      model.begin(pos, Math.max(pos, model.size));
+      const change = model.begin(pos, Math.max(pos, model.size));
       yield* file.truncate(pos);
-      model.commit(pos);
+      model.commit(change, pos);
     });
   }
 
@@ -117,9 +108,80 @@ class Actor {
     const { pos, len } = this.range();
     yield* this.exclusive(`${zero ? 'zero' : 'punch'} ${pos} +${len}`, function* () {
       const end = Math.min(pos + len, model.size);
-      model.begin(pos, Math.max(pos, end));
+      const change = model.begin(pos, Math.max(pos, end));
       yield* zero ? file.zero(pos, len) : file.punch(pos, len);
-      model.commit(model.size);
+      model.commit(change);
+    });
+  }
+
+  *collapse(): Io<void> {
+    const { file, model } = this;
+    const { blockSize } = this.inode;
+    const pos = blockSize * this.config.random.below(this.config.max / blockSize);
+    const len = blockSize * (1 + this.config.random.below(3));
+    yield* this.exclusive(`collapse ${pos} +${len}`, function* () {
+      if (pos + len >= model.size) return;
+      yield* file.collapse(pos, len);
+      model.move(pos + len, pos, model.size - len);
+    });
+  }
+
+  *atomic(): Io<void> {
+    const { file } = this;
+    const { random, blockSize, max } = this.config;
+    const len = Math.min(blockSize * 2 ** random.below(3), file.inode.fs.cache.folioMaxBytes);
+    const pos = len * random.below(Math.floor(max / len));
+    yield* this.exclusive(`atomic ${pos} +${len}`, () => this.#writeBy(pos, len, (bytes) => file.writeAtomic(pos, bytes)));
+  }
+
+  *#writeBy(pos: number, len: number, write: (bytes: Uint8Array) => Io<number>): Io<void> {
+    const { model } = this;
+    const tag = this.tags();
+    const change = model.begin(pos, pos + len, tag);
+    const done = yield* write(pattern(tag).subarray(pos, pos + len));
+    if (done !== len) throw new Error(`a write of ${len} wrote ${done}`);
+    model.commit(change, Math.max(model.size, pos + len));
+  }
+
+  *unshare(): Io<void> {
+    const { pos, len } = this.range();
+    yield* this.exclusive(`unshare ${pos} +${len}`, () => this.file.unshare(pos, len));
+  }
+
+  /** A store, or a load, of a few bytes in one block: so it is all of it done when it returns, with no wait in between. */
+  *memory(stores: boolean): Io<void> {
+    const { model, inode } = this;
+    const memory = this.memoryMap;
+    if (memory === undefined) return;
+    const { random, max, blockSize } = this.config;
+    const pos = random.below(max);
+    const len = Math.min(1 + random.below(60), blockSize - (pos % blockSize));
+    const start = model.readStart();
+    try {
+      if (stores) {
+        const tag = this.tags();
+        yield* memory.write(pos, pattern(tag).subarray(pos, pos + len));
+        this.config.log?.(`file ${inode.ino}: store ${pos} +${len}`);
+        model.store(pos, Math.max(pos, Math.min(pos + len, inode.size)), tag);
+      } else {
+        const bytes = new Uint8Array(len);
+        yield* memory.read(pos, bytes);
+        const problem = model.check(pos, bytes.subarray(0, Math.max(0, inode.size - pos)), start);
+        if (problem !== undefined) throw new Error(`load [${pos}, ${pos + len}): ${problem}`);
+      }
+      this.accesses++;
+    } catch (error) {
+      // Past the end of the file.
+      if (!isCode(error, 'EFAULT')) throw error;
+    } finally {
+      model.readEnd();
+    }
+  }
+
+  *map(): Io<void> {
+    const actor = this;
+    yield* this.exclusive('map', function* () {
+      actor.memoryMap ??= yield* actor.file.map();
     });
   }
 
@@ -132,12 +194,14 @@ class Actor {
     const { lock } = this.inode;
     this.calls++;
     if (!lock.tryRead()) yield* lock.read();
+    const start = this.model.readStart();
     try {
       const bytes = new Uint8Array(len);
       const n = yield* this.file.read(pos, bytes);
       this.config.log?.(`file ${this.inode.ino}: read ${pos} +${len}: ${n}`);
-      this.#sameAs(pos, bytes, n, Math.max(0, Math.min(len, this.model.size - pos)));
+      this.#sameAs(pos, bytes, n, start);
     } finally {
+      this.model.readEnd();
       lock.unlockRead();
     }
   }
@@ -160,9 +224,10 @@ class Actor {
     }
   }
 
-  #sameAs(pos: number, bytes: Uint8Array, n: number, want: number): void {
+  #sameAs(pos: number, bytes: Uint8Array, n: number, start: number): void {
+    const want = Math.max(0, Math.min(bytes.length, this.model.size - pos));
     if (n !== want) throw new Error(`a read of ${bytes.length} at ${pos} gave ${n} bytes, not ${want}`);
-    const problem = this.model.check(pos, bytes.subarray(0, n));
+    const problem = this.model.check(pos, bytes.subarray(0, n), start);
     if (problem !== undefined) throw new Error(`read [${pos}, ${pos + n}): ${problem}`);
   }
 
@@ -185,6 +250,11 @@ function* act(actor: Actor, kinds: string, times: number): Io<void> {
       case 'p': yield* actor.punch(false); break;
       case 'z': yield* actor.punch(true); break;
       case 'a': yield* actor.allocate(); break;
+      case 'c': yield* actor.collapse(); break;
+      case 'A': yield* actor.atomic(); break;
+      case 'u': yield* actor.unshare(); break;
+      case 'S': yield* actor.memory(true); break;
+      case 'L': yield* actor.memory(false); break;
       case 's': yield* actor.seek(); break;
       case 'b': yield* actor.background(); break;
       default: yield* actor.read();
@@ -192,17 +262,20 @@ function* act(actor: Actor, kinds: string, times: number): Io<void> {
   }
 }
 
+/** Stores and loads, once the file is mapped. */
+function* mapped(actor: Actor, kinds: string): Io<void> {
+  yield* actor.map();
+  yield* act(actor, kinds, 6);
+}
+
 /** The second file becomes a copy of the first; it is then rewritten in part. */
 function* copy(from: Actor, to: Actor): Io<void> {
   yield* from.exclusive('reflink from', () =>
     to.exclusive('reflink to', function* () {
       yield* reflink(from.inode, to.inode);
-      to.model.begin(0, 0);
-      to.model.commit(0);
-      to.model.bytes.set(from.model.bytes);
-      to.model.size = from.model.size;
+      to.model.copyFrom(from.model);
     }));
-  yield* act(to, 'wwrptz', 3);
+  yield* act(to, 'wwrptzuA', 4);
   yield* to.background();
 }
 
@@ -233,6 +306,7 @@ function start(config: Config): { fs: ExtentFs; cache: PageCache } {
 /** Everything is as the model has it: in the cache, on the device, after a remount. */
 function* settle(actors: readonly Actor[], fs: ExtentFs): Io<void> {
   for (const actor of actors) {
+    actor.memoryMap?.close();
     yield* actor.read({ pos: 0, len: actor.config.max });
     yield* actor.file.fsync();
     if (!invalidateRange(actor.inode, 0, Infinity)) throw new Error('something stays in use');
@@ -248,8 +322,7 @@ function* settle(actors: readonly Actor[], fs: ExtentFs): Io<void> {
   }
   for (const { inode, config, model, tags } of actors) {
     const file = new Actor(new ExtentFile(again.inode(inode.ino)), config, tags);
-    file.model.bytes.set(model.bytes);
-    file.model.size = model.size;
+    file.model.copyFrom(model);
     yield* file.read({ pos: 0, len: config.max });
     invalidateRange(file.inode, 0, Infinity);
   }
@@ -266,12 +339,16 @@ export function runSchedule(seed: number, log?: (line: string) => void): Schedul
   const tags = (): number => (tag = (tag % 255) + 1);
   const actor = new Actor(new ExtentFile(fs.create(1)), config, tags);
   const actors = [actor];
-  simulator.spawn(act(actor, 'wwwrz', 4), 'writer 1');
+  simulator.spawn(act(actor, 'wwwrzA', 4), 'writer 1');
   simulator.spawn(act(actor, 'wwrrtp', 4), 'writer 2');
   simulator.spawn(act(actor, 'rrs', 4), 'reader');
-  simulator.spawn(act(actor, 'wtpa', 3), 'changer');
+  simulator.spawn(act(actor, 'wtpacA', 3), 'changer');
   simulator.spawn(act(actor, 'b', 4), 'background');
-  if (COPIES && random.chance(0.3)) {
+  if (random.chance(0.6)) {
+    simulator.spawn(mapped(actor, 'SSL'), 'memory 1');
+    simulator.spawn(mapped(actor, 'SLL'), 'memory 2');
+  }
+  if (random.chance(0.3)) {
     const other = new Actor(new ExtentFile(fs.create(2)), config, tags);
     actors.push(other);
     simulator.spawn(copy(actor, other), 'copier');
