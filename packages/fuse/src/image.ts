@@ -1,9 +1,9 @@
 /** Opens an image for serving: the file or device, a partition of it, the driver that knows what is on it. */
 import { statSync } from 'node:fs';
 import { partitionDevice, readPartitions, type BlockDevice } from '@iomap/block-device';
-import { openFileDevice } from '@iomap/block-device/node';
+import { openAsyncFileDevice, openFileDevice } from '@iomap/block-device/node';
 import { mount, readSuper } from '@iomap/ext2';
-import { FsError, isCode, runSync, type Io } from '@iomap/io';
+import { FsError, isCode, type Io } from '@iomap/io';
 import type { FileSystem } from '@iomap/vfs';
 import type { ServeOptions } from './options.js';
 
@@ -51,12 +51,16 @@ export function splitPartition(name: string): { readonly path: string; readonly 
   return { path: match?.[1] ?? name, partition: match === null ? undefined : Number(match[2]) };
 }
 
-function openDevice(name: string, readOnly: boolean): BlockDevice {
+/** How the steps of opening are run: at once, or with a device that answers later. */
+export type Runner = <T>(io: Io<T>) => Promise<T>;
+
+async function openDevice(name: string, options: ServeOptions, run: Runner): Promise<BlockDevice> {
   const { path, partition } = splitPartition(name);
-  const whole = openFileDevice(path, { readOnly });
+  const open = options.asyncDevice ? openAsyncFileDevice : openFileDevice;
+  const whole = open(path, { readOnly: options.readOnly });
   if (partition === undefined) return whole;
   try {
-    const found = runSync(readPartitions(whole)).find(({ number }) => number === partition);
+    const found = (await run(readPartitions(whole))).find(({ number }) => number === partition);
     if (found === undefined) throw new FsError('ENXIO', { why: `no partition ${partition}` });
     return partitionDevice(whole, { pos: found.pos, sizeBytes: found.sizeBytes, name });
   } catch (error) {
@@ -65,23 +69,27 @@ function openDevice(name: string, readOnly: boolean): BlockDevice {
   }
 }
 
+function* mountKnown(device: BlockDevice, options: ServeOptions): Io<FileSystem> {
+  for (const driver of DRIVERS) {
+    if (!(yield* driver.probe(device))) continue;
+    const fs = yield* driver.mount(device, options);
+    if (fs.readOnly && !options.readOnly) {
+      throw new FsError('EROFS', { why: 'this image can only be read: mount it with -o ro' });
+    }
+    return fs;
+  }
+  const known = DRIVERS.map(({ type }) => type).join(', ');
+  throw new FsError('EINVAL', { why: `no known filesystem (known: ${known})` });
+}
+
 /**
  * Opens and mounts.
  * @throws FsError ENOENT, EACCES, …; EINVAL when no known filesystem is there; EUCLEAN, EOPNOTSUPP (names the features)
  */
-export function openImage(name: string, options: ServeOptions): OpenedImage {
-  const device = openDevice(name, options.readOnly);
+export async function openImage(name: string, options: ServeOptions, run: Runner): Promise<OpenedImage> {
+  const device = await openDevice(name, options, run);
   try {
-    for (const driver of DRIVERS) {
-      if (!runSync(driver.probe(device))) continue;
-      const fs = runSync(driver.mount(device, options));
-      if (fs.readOnly && !options.readOnly) {
-        throw new FsError('EROFS', { why: 'this image can only be read: mount it with -o ro' });
-      }
-      return { fs, device };
-    }
-    const known = DRIVERS.map(({ type }) => type).join(', ');
-    throw new FsError('EINVAL', { why: `no known filesystem (known: ${known})` });
+    return { fs: await run(mountKnown(device, options)), device };
   } catch (error) {
     device.close();
     throw error;

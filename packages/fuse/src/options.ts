@@ -30,6 +30,11 @@ export const serveOptionsSchema = z.strictObject({
   btime: z.boolean().default(false),
   /** The kernel gathers writes: small ones get faster, but what a full image says comes late (at fsync or close). */
   writebackCache: z.boolean().default(false),
+  /**
+   * The image is read and written by Node's thread pool, and requests on different inodes overlap: for an image that answers slowly
+   * (a network filesystem). An image that is in the host's memory is served faster without.
+   */
+  asyncDevice: z.boolean().default(false),
   /** Largest READ and WRITE, bytes: a multiple of 4096, as far as the kernel allows (`fs.fuse.max_pages_limit`). */
   requestBytes: z.int().min(131_072).max(1_048_576).multipleOf(4096).default(1_048_576),
   /** Memory for file data, bytes. */
@@ -62,6 +67,7 @@ const FLAGS: Readonly<Record<string, Partial<ServeOptions>>> = {
   noacl: { acl: false },
   btime: { btime: true },
   nobtime: { btime: false },
+  async_device: { asyncDevice: true },
   writeback_cache: { writebackCache: true },
   nowriteback_cache: { writebackCache: false },
 };

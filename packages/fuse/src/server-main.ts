@@ -20,5 +20,5 @@ if (isMainThread) {
   process.chdir('/');
   process.exitCode = await serve(task, new URL(import.meta.url), report);
 } else if (parentPort !== null) {
-  runWorker(workerData as WorkerTask, parentPort);
+  await runWorker(workerData as WorkerTask, parentPort);
 }

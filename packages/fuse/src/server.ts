@@ -11,9 +11,9 @@
 import { closeSync, openSync, stat, statfs, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { FsError } from '@iomap/io';
+import { CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
 import { deviceName, FS_TYPE, run, SERVER_TITLE } from './mountpoint.js';
 import { kernelOptions, type ServeOptions } from './options.js';
-import { CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './serve-sync.js';
 import type { WorkerMessage, WorkerTask } from './worker.js';
 
 export interface ServerTask {

@@ -95,8 +95,8 @@ export async function startServer(request: StartRequest): Promise<StartedServer>
     // A group of its own either way: a terminal's Ctrl-C comes to us, and we pass it on once.
     detached: true,
     stdio: ['ignore', 'ignore', foreground ? 'inherit' : 'ignore', 'pipe'],
-    // One thread allocates: arenas and pools for more would only take memory.
-    env: { ...process.env, MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2' },
+    // One thread allocates: arenas and pools for more would only take memory. An asynchronous device works in the pool.
+    env: { ...process.env, MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: task.options.asyncDevice ? '10' : '2' },
   });
   const ended = new Promise<number>((resolve) => {
     child.once('exit', (code) => {

@@ -6,11 +6,15 @@
  */
 import { setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
-import { FsError, runSync } from '@iomap/io';
+import type { BlockDevice } from '@iomap/block-device';
+import { FsError, runAsync, runSync } from '@iomap/io';
 import { createVfs } from '@iomap/vfs';
-import { openImage } from './image.js';
+import { CONTROL_MOUNTED } from './control.js';
+import { fuseTransport } from './fuse-transport.js';
+import { openImage, type Runner } from './image.js';
 import type { ServeOptions } from './options.js';
-import { CONTROL_MOUNTED, serveSync } from './serve-sync.js';
+import { serveAsync } from './serve-async.js';
+import { serveSync } from './serve-sync.js';
 import { Session } from './session.js';
 
 /** What the supervisor gives the thread. */
@@ -19,7 +23,7 @@ export interface WorkerTask {
   readonly options: ServeOptions;
   /** The descriptor of /dev/fuse: descriptors are the process's, so the thread may use it. */
   readonly fd: number;
-  /** The words of serve-sync.ts. */
+  /** The words of control.ts. */
   readonly control: Int32Array;
 }
 
@@ -58,24 +62,42 @@ const whyOf = (error: unknown): string => {
   return error instanceof FsError ? (/^[^(]*\((.*)\)/s.exec(text)?.[1] ?? text.replace(/^[A-Z0-9]+: /, '')) : text;
 };
 
+interface Served {
+  readonly session: Session;
+  readonly device: BlockDevice;
+}
+
+async function open(task: WorkerTask, run: Runner, say: (message: WorkerMessage) => void): Promise<Served> {
+  const { fs, device } = await openImage(task.image, task.options, run);
+  const vfs = createVfs(fs, {
+    umask: 0,
+    atime: task.options.atime,
+    inodesMax: INODES_MAX,
+    dentriesMax: DENTRIES_MAX,
+  });
+  await run(vfs.core.root());
+  const { blockSize } = await run(fs.statfs());
+  const session = new Session(vfs, task.options, blockSize, (what, error) => {
+    say({ kind: 'complaint', text: `${what}: ${textOf(error)}` });
+  });
+  return { session, device };
+}
+
+async function serve(task: WorkerTask, { session, device }: Served, say: (message: WorkerMessage) => void): Promise<void> {
+  const served = (): void => {
+    say({ kind: 'served', minor: session.agreed?.minor ?? 0 });
+  };
+  if (device.synchronous) serveSync(task.fd, session, task.control, served);
+  else await serveAsync(fuseTransport(task.fd, session), session, task.control, served);
+}
+
 /** Runs the thread's whole life. Never throws. */
-export function runWorker(task: WorkerTask, port: MessagePort): void {
+export async function runWorker(task: WorkerTask, port: MessagePort): Promise<void> {
   const say = (message: WorkerMessage): void => port.postMessage(message);
-  let session: Session;
-  let opened: ReturnType<typeof openImage>;
+  const run: Runner = task.options.asyncDevice ? runAsync : (io) => Promise.resolve(runSync(io));
+  let opened: Served;
   try {
-    opened = openImage(task.image, task.options);
-    const vfs = createVfs(opened.fs, {
-      umask: 0,
-      atime: task.options.atime,
-      inodesMax: INODES_MAX,
-      dentriesMax: DENTRIES_MAX,
-    });
-    runSync(vfs.core.root());
-    const { blockSize } = runSync(opened.fs.statfs());
-    session = new Session(vfs, task.options, blockSize, (what, error) => {
-      say({ kind: 'complaint', text: `${what}: ${textOf(error)}` });
-    });
+    opened = await open(task, run, say);
   } catch (error) {
     say({ kind: 'failed', code: error instanceof FsError ? error.code : 'EIO', text: whyOf(error) });
     return;
@@ -87,17 +109,13 @@ export function runWorker(task: WorkerTask, port: MessagePort): void {
   raisePriority();
   let failure: string | undefined;
   try {
-    if (Atomics.load(task.control, CONTROL_MOUNTED) > 0) {
-      serveSync(task.fd, session, task.control, () => {
-        say({ kind: 'served', minor: session.agreed?.minor ?? 0 });
-      });
-    }
+    if (Atomics.load(task.control, CONTROL_MOUNTED) > 0) await serve(task, opened, say);
   } catch (error) {
     failure = textOf(error);
   }
   try {
-    runSync(session.forgetAll());
-    runSync(session.vfs.unmount());
+    await run(opened.session.forgetAll());
+    await run(opened.session.vfs.unmount());
   } catch (error) {
     failure ??= textOf(error);
   }

@@ -43,8 +43,8 @@ describeMounted('a mount', () => {
     expect(sh(`debugfs -R 'stat a' '${bench.image}' 2>/dev/null`)).toContain('Size: 100000');
   });
 
-  it('ends by SIGTERM while it is in use: all is written first', async () => {
-    const server = await bench.mount();
+  it.each(['', 'async_device'])('ends by SIGTERM while it is in use: all is written first (%s)', async (options) => {
+    const server = await bench.mount(options);
     const fd = openSync(join(bench.mnt, 'a'), 'w');
     writeFileSync(fd, 'kept');
     process.kill(server.pid, 'SIGTERM');
@@ -65,8 +65,8 @@ describeMounted('a mount', () => {
     await bench.unmount();
   });
 
-  it('writes back by itself', async () => {
-    await bench.mount();
+  it.each(['', 'async_device'])('writes back by itself (%s)', async (options) => {
+    await bench.mount(options);
     writeFileSync(join(bench.mnt, 'a'), 'later');
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(sh(`debugfs -R 'cat a' '${bench.image}' 2>/dev/null`)).toBe('later');
@@ -147,9 +147,9 @@ describeMounted('a mount', () => {
     bench.check();
   });
 
-  it('says why it could not mount', async () => {
+  it.each(['', 'async_device'])('says why it could not mount (%s)', async (options) => {
     writeFileSync(bench.image, Buffer.alloc(100_000));
-    await expect(bench.mount()).rejects.toMatchObject({ code: 'EINVAL', why: expect.stringContaining('no known filesystem') as string });
+    await expect(bench.mount(options)).rejects.toMatchObject({ code: 'EINVAL', why: expect.stringContaining('no known filesystem') as string });
     expect(mountAt(bench.mnt)).toBeUndefined();
   });
 });

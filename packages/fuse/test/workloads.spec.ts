@@ -35,6 +35,12 @@ describeMounted('programs on a mounted image', () => {
     );
   }
 
+  for (const workload of WORKLOADS.filter(({ name }) => /^(tar|sqlite3|dbench)/.test(name))) {
+    itRuns(workload)(`with an asynchronous device: ${workload.name}`, async () => {
+      await runToEnd(bench, workload, { long: false, options: 'async_device' });
+    });
+  }
+
   WORKLOADS.forEach((workload, at) => {
     itRuns(workload)(
       `the server killed in the middle of: ${workload.name}`,

@@ -61,7 +61,7 @@ export const WORKLOADS: readonly Workload[] = [
       git add -A; git commit -qm all`,
     script: `git clone -q --no-hardlinks "$OUT/origin" clone; cd clone; git fsck --full --strict 2>&1
       test "$(git ls-files | wc -l)" -gt 2000; test -z "$(git status --porcelain)"
-      echo more >> many/1/1; git -c user.email=a@b -c user.name=n commit -qam more; git gc -q; git fsck 2>&1`,
+      echo more >> many/1/1; git -c gc.auto=0 -c user.email=a@b -c user.name=n commit -qam more; git -c gc.auto=0 gc -q; git fsck 2>&1`,
   },
   {
     name: 'npm ci of a project with tarballs',

@@ -27,7 +27,7 @@ import {
 import type { Session } from '../session.js';
 import { putCount } from '../wire.js';
 import { killPrivileges } from './attrs.js';
-import { changed, fileOf, need, type Handler } from './handler.js';
+import { changed, fileOf, need, syncAll, type Handler } from './handler.js';
 import { putOpen } from './names.js';
 
 const R = FuseReadIn.offsets;
@@ -161,8 +161,7 @@ export const fsyncdir: Handler = function* (session, channel) {
 };
 
 export const syncfs: Handler = function* (session) {
-  if (!session.fs.readOnly) yield* session.vfs.sync();
-  session.dirty = false;
+  if (!session.fs.readOnly) yield* syncAll(session);
   return 0;
 };
 

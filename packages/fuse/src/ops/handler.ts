@@ -27,10 +27,19 @@ export const fileOf = (inode: Inode, flags = 0): OpenFile => ({
   closed: false,
 });
 
+/** Writes everything that is dirty now. What others change meanwhile is dirty after it. */
+export function* syncAll(session: Session): Io<void> {
+  session.dirty = false;
+  try {
+    yield* session.vfs.sync();
+  } catch (error) {
+    session.dirty = true;
+    throw error;
+  }
+}
+
 /** With `-o sync`, and after all that says so, what was changed goes to the image before the answer. */
 export function* changed(session: Session): Io<void> {
   session.dirty = true;
-  if (!session.options.sync) return;
-  yield* session.vfs.sync();
-  session.dirty = false;
+  if (session.options.sync) yield* syncAll(session);
 }
