@@ -1,9 +1,12 @@
 /**
- * npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash] [--workers N] [--judge N]
- * [--slice N] [--first N]: the long runs.
+ * npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash|programs|files]
+ * [--workers N] [--judge N] [--slice N] [--first N]: the long runs.
  *
  * `--judge N`: e2fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
  * which picks its format. `--check N`: checkpoints after every N operations; a failure is shrunk from the last one.
+ *
+ * `programs` and `files` use a mounted image (mounted.mjs), as root, and only when `--only` names them; `--workload NAME`: one of
+ * the programs.
  *
  * The work is cut into slices, each with a seed of its own that follows from the run's seed; workers take them in turn until
  * the time is over or the targets are met. A slice that fails is printed with the command that repeats it. A worker that
@@ -17,6 +20,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { MOUNTED_KINDS, runMounted } from './mounted.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../..');
@@ -35,6 +39,7 @@ const { values, positionals } = parseArgs({
   options: {
     seed: { type: 'string' },
     only: { type: 'string' },
+    workload: { type: 'string' },
     workers: { type: 'string', default: '2' },
     judge: { type: 'string', default: '10' },
     slice: { type: 'string' },
@@ -46,10 +51,12 @@ const { values, positionals } = parseArgs({
 });
 const minutes = Number(positionals[0] ?? '10');
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-const chosen = values.only === undefined ? Object.keys(KINDS) : values.only.split(',');
+const named = values.only === undefined ? Object.keys(KINDS) : values.only.split(',');
+const mounted = named.filter((kind) => MOUNTED_KINDS.includes(kind));
+const chosen = named.filter((kind) => !MOUNTED_KINDS.includes(kind));
 const unknown = chosen.filter((kind) => !(kind in KINDS));
 if (!(minutes > 0) || !Number.isInteger(seed) || unknown.length > 0) {
-  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash] [--workers N]\n');
+  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash|programs|files] [--workers N]\n');
   process.exit(2);
 }
 
@@ -161,14 +168,22 @@ async function work(number) {
   }
 }
 
-process.stderr.write(`soak: ${minutes} min, seed ${seed}, ${chosen.join(', ')}\n`);
+process.stderr.write(`soak: ${minutes} min, seed ${seed}, ${named.join(', ')}\n`);
+const mountedSteps = {};
+for (const kind of mounted) {
+  const steps = await runMounted({ root, out, kind, minutes: minutes / named.length, seed, workload: values.workload }, (step) => {
+    process.stderr.write(`${kind}: ${step.error === undefined ? 'ok' : 'FAILED'} ${step.what} (${step.seconds} s)${step.error === undefined ? '' : `\n${step.error}`}\n`);
+  });
+  if (steps.some(({ error }) => error !== undefined)) failed = true;
+  mountedSteps[kind] = { done: steps.length, failures: steps.filter(({ error }) => error !== undefined).length, steps };
+}
 const ticker = setInterval(progress, 10_000);
 await Promise.all(Array.from({ length: Number(values.workers) }, (_, number) => work(number)));
 clearInterval(ticker);
 progress();
 
 const percent = (part, whole) => (whole === 0 ? null : Math.round((part / whole) * 10_000) / 100);
-const summary = { seed, minutes: Math.round((Date.now() - start) / 600) / 100, covered: {} };
+const summary = { seed, minutes: Math.round((Date.now() - start) / 600) / 100, covered: { ...mountedSteps } };
 for (const kind of chosen) {
   const { done, failures, tally, seconds, slowestMs, agreement, peakBytes, remark } = state[kind];
   summary.covered[kind] = {
