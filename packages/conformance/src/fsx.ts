@@ -35,8 +35,9 @@ export interface FsxSubject {
   directRead?(pos: number, bytes: Uint8Array): Io<number>;
   directWrite?(pos: number, bytes: Uint8Array): Io<number>;
   readonly directAlign?: number;
-  /** `pos` is a multiple of the length, a power of two from `directAlign` to `atomicMax`. */
+  /** `pos` is a multiple of the length, a power of two from `atomicMin` to `atomicMax`. */
   atomicWrite?(pos: number, bytes: Uint8Array): Io<number>;
+  readonly atomicMin?: number;
   readonly atomicMax?: number;
   /** Makes a second file, which shares the blocks of this one and must not change with it. */
   clone?(): Io<void>;
@@ -348,7 +349,7 @@ function drawOp(kind: FsxKind, rng: Random, by: Drawing): FsxOp {
       return kind === 'directRead' ? { op: kind, pos, len } : { op: kind, pos, len, at };
     }
     case 'atomicWrite': {
-      const least = subject.directAlign ?? 512;
+      const least = subject.atomicMin ?? 4096;
       len = least;
       while (len < (subject.atomicMax ?? least) && rng.chance(0.6)) len *= 2;
       return { op: kind, pos: pos - (pos % len), len, at };

@@ -67,6 +67,11 @@ export class ByteModel {
     this.size = size;
   }
 
+  /** It ended, and changed nothing. */
+  drop(change: Change): void {
+    this.#open.delete(change);
+  }
+
   /** It ended, and nobody can know what of it was done: each byte is as before or as it would have been. */
   giveUp(change: Change, size = this.size): void {
     this.#open.delete(change);

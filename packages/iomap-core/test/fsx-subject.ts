@@ -50,7 +50,10 @@ export function* extentSubject(options: ExtentSubjectOptions): Io<FsxSubject> {
     return (memory ??= yield* file.map());
   };
   return {
-    directAlign: options.blockSize,
+    directAlign: 512,
+    atomicMin: options.blockSize,
+    directRead: (pos, bytes) => file.readDirect(pos, bytes),
+    directWrite: (pos, bytes) => file.writeDirect(pos, bytes),
     atomicMax: Math.min(16 * options.blockSize, cache.folioMaxBytes),
     read: (pos, bytes) => file.read(pos, bytes),
     write: (pos, bytes) => file.write(pos, bytes),

@@ -60,6 +60,7 @@ class Actor {
   readonly model = new ByteModel();
   calls = 0;
   accesses = 0;
+  overwrites = 0;
   memoryMap: MappedFile<ExtentInode> | undefined;
   constructor(readonly file: ExtentFile, readonly config: Config, readonly tags: () => number) {}
 
@@ -143,6 +144,42 @@ class Actor {
     model.commit(change, Math.max(model.size, pos + len));
   }
 
+  /** Direct I/O in sectors. A store in its blocks meanwhile is refused by the core's lock, one before is written first. */
+  *direct(writes: boolean): Io<void> {
+    const { file } = this;
+    const range = this.range();
+    const pos = range.pos - (range.pos % 512);
+    const len = Math.min(this.config.max - pos, range.len + 511 - ((range.len + 511) % 512));
+    if (writes) yield* this.exclusive(`direct write ${pos} +${len}`, () => this.#writeBy(pos, len, (bytes) => file.writeDirect(pos, bytes)));
+    else yield* this.read({ pos, len }, (bytes) => file.readDirect(pos, bytes));
+  }
+
+  /** Several of these at once: they overwrite what is there, under the shared lock, each in blocks of its own. */
+  *overwrite(): Io<void> {
+    const { file, model, inode, config } = this;
+    const { blockSize, max, random } = config;
+    const pos = blockSize * random.below(max / blockSize);
+    const len = Math.min(max - pos, blockSize * (1 + random.below(3)));
+    if (!inode.lock.tryRead()) yield* inode.lock.read();
+    try {
+      if (inode.inline !== undefined || model.isChanging(pos, pos + len)) return;
+      const tag = this.tags();
+      const change = model.begin(pos, pos + len, tag);
+      try {
+        const done = yield* file.writeDirect(pos, pattern(tag).subarray(pos, pos + len), { overwriteOnly: true });
+        // Short where it came to a block that is not there yet.
+        model.commit(change, model.size, pos + done);
+        config.log?.(`file ${inode.ino}: overwrite ${pos} +${len}`);
+        this.overwrites++;
+      } catch (error) {
+        if (!isCode(error, 'EAGAIN')) throw error;
+        model.drop(change);
+      }
+    } finally {
+      inode.lock.unlockRead();
+    }
+  }
+
   *unshare(): Io<void> {
     const { pos, len } = this.range();
     yield* this.exclusive(`unshare ${pos} +${len}`, () => this.file.unshare(pos, len));
@@ -190,14 +227,14 @@ class Actor {
     yield* this.exclusive(`allocate ${pos} +${len}`, () => this.file.allocate(pos, len));
   }
 
-  *read({ pos, len } = this.range()): Io<void> {
+  *read({ pos, len } = this.range(), read = (bytes: Uint8Array): Io<number> => this.file.read(pos, bytes)): Io<void> {
     const { lock } = this.inode;
     this.calls++;
     if (!lock.tryRead()) yield* lock.read();
     const start = this.model.readStart();
     try {
       const bytes = new Uint8Array(len);
-      const n = yield* this.file.read(pos, bytes);
+      const n = yield* read(bytes);
       this.config.log?.(`file ${this.inode.ino}: read ${pos} +${len}: ${n}`);
       this.#sameAs(pos, bytes, n, start);
     } finally {
@@ -250,6 +287,9 @@ function* act(actor: Actor, kinds: string, times: number): Io<void> {
       case 'p': yield* actor.punch(false); break;
       case 'z': yield* actor.punch(true); break;
       case 'a': yield* actor.allocate(); break;
+      case 'D': yield* actor.direct(true); break;
+      case 'd': yield* actor.direct(false); break;
+      case 'o': yield* actor.overwrite(); break;
       case 'c': yield* actor.collapse(); break;
       case 'A': yield* actor.atomic(); break;
       case 'u': yield* actor.unshare(); break;
@@ -275,7 +315,7 @@ function* copy(from: Actor, to: Actor): Io<void> {
       yield* reflink(from.inode, to.inode);
       to.model.copyFrom(from.model);
     }));
-  yield* act(to, 'wwrptzuA', 4);
+  yield* act(to, 'wwrptzuADd', 4);
   yield* to.background();
 }
 
@@ -339,10 +379,10 @@ export function runSchedule(seed: number, log?: (line: string) => void): Schedul
   const tags = (): number => (tag = (tag % 255) + 1);
   const actor = new Actor(new ExtentFile(fs.create(1)), config, tags);
   const actors = [actor];
-  simulator.spawn(act(actor, 'wwwrzA', 4), 'writer 1');
-  simulator.spawn(act(actor, 'wwrrtp', 4), 'writer 2');
-  simulator.spawn(act(actor, 'rrs', 4), 'reader');
-  simulator.spawn(act(actor, 'wtpacA', 3), 'changer');
+  simulator.spawn(act(actor, 'wwwrzADo', 4), 'writer 1');
+  simulator.spawn(act(actor, 'wwrrtpdo', 4), 'writer 2');
+  simulator.spawn(act(actor, 'rrsd', 4), 'reader');
+  simulator.spawn(act(actor, 'wtpacAD', 3), 'changer');
   simulator.spawn(act(actor, 'b', 4), 'background');
   if (random.chance(0.6)) {
     simulator.spawn(mapped(actor, 'SSL'), 'memory 1');

@@ -74,6 +74,11 @@ export class ExtentFs {
     return this.#inodes.values();
   }
 
+  /** Some metadata is not durable. */
+  get dirty(): boolean {
+    return this.#changes !== this.#committed;
+  }
+
   /** Metadata changed: the next commit has something to write. */
   changed(): void {
     this.#changes++;

@@ -8,11 +8,11 @@
  * - Every change that could make a sampled mapping wrong bumps `mapping.validityCookie`.
  * - Plain code between two waits is atomic, so there is no lock around the maps; what was read before a wait is read again.
  */
-import { FsError, RwLock, type Io } from '@iomap/io';
+import { FsError, roundDown, RwLock, type Io } from '@iomap/io';
 import { AddressSpace } from '@iomap/page-cache';
 import {
-  IOMAP_ATOMIC, IOMAP_DIRECT, IOMAP_F_ATOMIC_BIO, IOMAP_F_NEW, IOMAP_F_SHARED, IOMAP_NOWAIT, IOMAP_REPORT, IOMAP_UNSHARE,
-  IOMAP_WRITE, IOMAP_ZERO, type Iomap, type IomapInode, type IomapOps, type WritebackOps,
+  IOMAP_ATOMIC, IOMAP_DIRECT, IOMAP_F_ATOMIC_BIO, IOMAP_F_DIRTY, IOMAP_F_NEW, IOMAP_F_SHARED, IOMAP_NOWAIT,
+  IOMAP_OVERWRITE_ONLY, IOMAP_REPORT, IOMAP_UNSHARE, IOMAP_WRITE, IOMAP_ZERO, type DioOps, type Iomap, type IomapInode, type IomapOps, type WritebackOps,
 } from '../iomap.js';
 import { punchDelalloc } from '../delalloc.js';
 import { startWriteback, writeback } from '../writeback.js';
@@ -187,8 +187,11 @@ export class ExtentInode implements IomapInode {
     if (extent?.state === 'delalloc') yield* this.#choose(map, first, Math.min(count, extent.start + extent.count - first), true);
   }
 
-  /** The bytes [pos, end) are on the device, in the blocks that were chosen for them. */
-  written(pos: number, end: number): void {
+  /**
+   * The bytes [pos, end) are on the device, in the blocks that were chosen for them.
+   * @param size of the file, where that is about to grow
+   */
+  written(pos: number, end: number, size = this.size): void {
     const { blockSize } = this;
     const first = Math.floor(pos / blockSize);
     const last = Math.ceil(end / blockSize);
@@ -203,7 +206,7 @@ export class ExtentInode implements IomapInode {
       this.map.set({ ...extent, state: 'mapped' });
       this.mapping.validityCookie++;
     }
-    this.diskSize = Math.max(this.diskSize, Math.min(end, this.size));
+    this.diskSize = Math.max(this.diskSize, Math.min(end, size));
     this.fs.changed();
   }
 
@@ -323,7 +326,11 @@ function sample(inode: ExtentInode, pos: number, length: number, flags: number, 
   out.validityCookie = inode.mapping.validityCookie;
   if (inode.describeInline(pos, flags, out)) return true;
   const first = Math.floor(pos / inode.blockSize);
+  const isDirect = (flags & IOMAP_DIRECT) !== 0;
+  // FUA alone does not make an overwrite durable while the metadata that it needs is not.
+  if (inode.fs.dirty) out.flags |= IOMAP_F_DIRTY;
   if ((flags & IOMAP_ATOMIC) !== 0 && !inode.isOneBio(first, (pos + length) / inode.blockSize)) {
+    if (isDirect) throw new FsError('EOPNOTSUPP', { why: 'not one run that the device writes whole' });
     inode.promiseAtomic(first, (pos + length) / inode.blockSize);
     out.type = 'delalloc';
     out.offset = pos;
@@ -332,6 +339,7 @@ function sample(inode: ExtentInode, pos: number, length: number, flags: number, 
     out.flags |= IOMAP_F_SHARED;
     return true;
   }
+  if ((flags & IOMAP_ATOMIC) !== 0) out.flags |= IOMAP_F_ATOMIC_BIO;
   const done = inode.describe(first, Math.ceil((pos + length) / inode.blockSize) - first, flags, out, src);
   out.validityCookie = inode.mapping.validityCookie;
   return done;
@@ -352,7 +360,7 @@ export const extentOps: IomapOps<ExtentInode> = {
     const first = Math.floor(pos / inode.blockSize);
     let isNew = false;
     while (!sample(inode, pos, length, flags, out, src)) {
-      if (!mayWait) throw new FsError('EAGAIN');
+      if (!mayWait || (flags & IOMAP_OVERWRITE_ONLY) !== 0) throw new FsError('EAGAIN');
       isNew ||= inode.map.find(first) === undefined;
       const end = yield* inode.chooseFor(first, Math.ceil((pos + length) / inode.blockSize) - first);
       length = Math.min(length, Math.max(end, first + 1) * inode.blockSize - pos);
@@ -399,4 +407,15 @@ export const writebackOps: WritebackOps<ExtentInode> = {
   discardRange(inode, pos, length) {
     inode.discard(pos, length);
   },
+};
+
+/** What the core calls for direct I/O. */
+export const directOps: DioOps<ExtentInode> = {
+  *endIo(inode, { pos, done, write, error }) {
+    if (!write || done === 0) return;
+    // After a failure, of the last block only a part may be there.
+    const end = error === undefined ? pos + done : roundDown(pos + done, inode.blockSize);
+    if (end > pos) inode.written(pos, end, Math.max(inode.size, end));
+  },
+  sync: (inode) => inode.fs.commit(),
 };

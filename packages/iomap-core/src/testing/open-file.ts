@@ -6,6 +6,8 @@
  */
 import { FsError, roundDown, roundUp, type Io } from '@iomap/io';
 import type { Readahead } from '@iomap/page-cache';
+import type { IoControl } from '../control.js';
+import { directRead, directWrite } from '../direct.js';
 import { fiemap, type FiemapExtent } from '../fiemap.js';
 import { shiftPrepare } from '../invalidate.js';
 import { MappedFile } from '../mapped-file.js';
@@ -15,7 +17,7 @@ import { punchPageCache, truncatePageCache } from '../truncate.js';
 import { unshareRange } from '../unshare.js';
 import { bufferedWrite, peekBufferedWrite } from '../write.js';
 import { truncatePage, zeroRange } from '../zero.js';
-import { extentOps, type ExtentInode } from './extent-inode.js';
+import { directOps, extentOps, type ExtentInode } from './extent-inode.js';
 
 export class ExtentFile {
   readonly inode: ExtentInode;
@@ -88,6 +90,17 @@ export class ExtentFile {
     const { inode } = this;
     if (inode.inline !== undefined) yield* moveOut(inode);
     yield* inode.preallocate(Math.floor(pos / inode.blockSize), Math.ceil((pos + len) / inode.blockSize));
+  }
+
+  /** `pos` and the length are multiples of the device's sectors. */
+  readDirect(pos: number, bytes: Uint8Array, control?: IoControl): Io<number> {
+    return directRead(this.inode, extentOps, directOps, pos, bytes, control);
+  }
+
+  /** As `readDirect`. With `overwriteOnly` a shared inode lock is enough. */
+  *writeDirect(pos: number, bytes: Uint8Array, control?: IoControl): Io<number> {
+    if (this.inode.inline !== undefined) yield* moveOut(this.inode);
+    return yield* directWrite(this.inode, extentOps, directOps, pos, bytes, control);
   }
 
   /** The bytes reach the device whole or not at all. `pos` is a multiple of their number, a power of two. */
