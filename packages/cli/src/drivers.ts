@@ -20,6 +20,19 @@ export interface CheckOutcome {
   readonly findings: readonly Finding[];
 }
 
+/** What a repair did. */
+export interface RepairOutcome extends CheckOutcome {
+  /** What was mended, or would be; `findings` and `clean` are of the image afterwards. */
+  readonly fixes: readonly Finding[];
+}
+
+export interface RepairRequest {
+  /** Finds out, and writes nothing. */
+  readonly dryRun: boolean;
+  /** Gets an undo file before anything is written. */
+  readonly beforeWrite?: (undo: Uint8Array) => void;
+}
+
 export interface FormatRequest {
   readonly env: Env;
   readonly label?: string | undefined;
@@ -28,6 +41,8 @@ export interface FormatRequest {
   readonly inodeSize?: number | undefined;
   readonly inodes?: number | undefined;
   readonly features?: readonly string[] | undefined;
+  /** Blocks that are not to be used. */
+  readonly badBlocks?: readonly number[] | undefined;
   /** The device is a file that was just made: it reads as zeroes. */
   readonly freshFile?: boolean;
   /** Per cent of the blocks that only root may use. */
@@ -52,6 +67,7 @@ export interface PlanRequest {
   readonly root: SourceInode;
   readonly blockSize?: number | undefined;
   readonly inodeSize?: number | undefined;
+  readonly features?: readonly string[] | undefined;
   /** 0 = as the source says; 1 = as if no file had holes and with more room, after a first try ran out of space. */
   readonly generosity: number;
 }
@@ -70,8 +86,14 @@ export interface Driver {
   mkfs(device: BlockDevice, request: FormatRequest): Io<unknown>;
   mount(device: BlockDevice, request: MountRequest): Io<FileSystem>;
   check(device: BlockDevice): Io<CheckOutcome>;
+  /** Absent: there is no repair for this type. */
+  repair?(device: BlockDevice, request: RepairRequest): Io<RepairOutcome>;
+  /** Puts back what a repair changed. */
+  undo?(device: BlockDevice, file: Uint8Array): Io<void>;
   facts(device: BlockDevice): Io<readonly ImageFact[]>;
   plan(request: PlanRequest): ImagePlan;
+  /** Features of an image that is sized to fit, where none are asked for. */
+  readonly fittedFeatures?: readonly string[];
   /** Makes a filesystem that holds a tree, in one go. A driver without it is mounted and filled. */
   readonly bulkBuild?: (device: BlockDevice, request: FormatRequest, tree: BulkTree) => Io<unknown>;
 }
@@ -86,4 +108,6 @@ export interface BulkTree {
 /** Detection order. */
 export const DRIVERS: readonly { readonly type: string; readonly load: () => Promise<Driver> }[] = [
   { type: 'ext2', load: async () => (await import('./drivers/ext2.js')).ext2Driver },
+  { type: 'minix', load: async () => (await import('./drivers/minix.js')).minixDriver },
+  { type: 'xfs', load: async () => (await import('./drivers/xfs.js')).xfsDriver },
 ];

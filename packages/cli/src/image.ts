@@ -49,7 +49,6 @@ export async function openDevice(target: ImageTarget, options: { readonly write:
 
 /** What is known by its magic but has no driver here: for the message alone. */
 const FOREIGN: readonly (readonly [pos: number, magic: string, what: string])[] = [
-  [0, '58465342', 'an XFS filesystem'],
   [0, 'eb3c90', 'a FAT filesystem'],
   [0, 'eb5890', 'a FAT filesystem'],
   [3, '4e54465320202020', 'an NTFS filesystem'],
@@ -60,10 +59,6 @@ const FOREIGN: readonly (readonly [pos: number, magic: string, what: string])[] 
   [0, '1f8b', 'compressed with gzip'],
   [0, 'fd377a585a00', 'compressed with xz'],
   [0, '28b52ffd', 'compressed with zstd'],
-  [1040, '7f13', 'a minix filesystem'],
-  [1040, '8f13', 'a minix filesystem'],
-  [1040, '6824', 'a minix filesystem'],
-  [1040, '7824', 'a minix filesystem'],
 ];
 
 /** What the first bytes of a device say. */
@@ -105,15 +100,16 @@ export async function driverFor(device: BlockDevice, target: ImageTarget): Promi
   }
 }
 
-/** Runs `work` on the image's device and driver. */
+/** Runs `work` on the image's device and driver: the one that knows it, or that of a type (where damage hides it). */
 export async function withDevice<T>(
   target: ImageTarget,
-  options: { readonly write: boolean },
+  options: { readonly write: boolean; readonly type?: string | undefined },
   work: (device: BlockDevice, driver: Driver) => T | Promise<T>,
 ): Promise<T> {
   const device = await openDevice(target, options);
   try {
-    return await work(device, await driverFor(device, target));
+    const driver = options.type === undefined ? await driverFor(device, target) : await driverOf(options.type);
+    return await work(device, driver);
   } catch (error) {
     throw placed(error, { image: target.label });
   } finally {

@@ -37,11 +37,11 @@ describe('an image that is none', () => {
 
   it('is something else', async () => {
     const cases: [string, Buffer, RegExp][] = [
-      ['text', Buffer.from('hello, world\n'), /EINVAL: no known filesystem \(known: ext2\)/],
+      ['text', Buffer.from('hello, world\n'), /EINVAL: no known filesystem \(known: ext2, /],
       ['empty', Buffer.alloc(0), /EINVAL: the file is empty/],
       ['zeros', Buffer.alloc(100_000), /EINVAL: no known filesystem/],
       ['gz', Buffer.concat([Buffer.from('1f8b0800', 'hex'), Buffer.alloc(5000)]), /EINVAL: compressed with gzip/],
-      ['xfs', Buffer.concat([Buffer.from('XFSB'), Buffer.alloc(5000)]), /EINVAL: an XFS filesystem: not supported/],
+      ['xfs', Buffer.concat([Buffer.from('XFSB'), Buffer.alloc(5000)]), /EOPNOTSUPP: .*XFS version 0/],
     ];
     for (const [name, bytes, pattern] of cases) {
       const path = join(dir, name);

@@ -76,5 +76,7 @@ export const ext2Driver: Driver = {
     return view === undefined ? [] : superFacts(view);
   },
   plan: planExt2,
+  // What fits needs no room to grow.
+  fittedFeatures: ['^resize_inode'],
   bulkBuild: (device, request, tree) => bulkBuild(device, { ...tree, format: mkfsRequest(request), env: request.env }),
 };
