@@ -2,15 +2,16 @@
  * Buffered atomic writes: the bytes get dirty in one folio in one turn and are known as a unit (`mapping.atomic`), which writeback
  * then sends whole: as one atomic bio of the device, or to new blocks that become the file's when all of it is there.
  *
- * I1: a unit is a power of two, aligned to itself, whole blocks, in one folio. I2: `begin` with IOMAP_ATOMIC maps all of it or
- * throws. I3: while a unit is in flight its folio is not changed (stable writes), and what cuts a unit writes it first.
+ * I1: a unit is a power of two, aligned to itself, whole blocks, in one folio. I2: `begin` with IOMAP_ATOMIC throws where writeback
+ * will not be able to send it whole; a mapping shorter than the write says that it will, and that the rest is mapped apart. I3: while a unit is in flight its folio is not changed (stable writes), and what cuts a unit writes it first.
  */
 import { FsError, isPowerOfTwo, type Io } from '@iomap/io';
 import type { AddressSpace, Folio } from '@iomap/page-cache';
 import { wouldWait } from './control.js';
+import { touchRange } from './fault.js';
 import { IOMAP_NOWAIT, type IomapInode, type IomapOps } from './iomap.js';
-import type { IomapIter } from './iter.js';
-import { commit, lockFolio, type Source } from './write-folio.js';
+import { IomapIter } from './iter.js';
+import { commit, type Source } from './write-folio.js';
 
 /** The longest atomic write through the cache, in bytes; 0 = none. */
 export function bufferedAtomicMax<I extends IomapInode>(inode: I, ops: IomapOps<I>): number {
@@ -27,54 +28,114 @@ export function checkAtomic<I extends IomapInode>(inode: I, ops: IomapOps<I>, po
   }
 }
 
-/** One step of a buffered atomic write: all of it. Locks and waits as `writeFolio`, and writeback of small folios in its place. */
-export function* atomicStep<I extends IomapInode>(iter: IomapIter<I>, source: Source): Io<void> {
-  const { inode, iomap, pos, limit } = iter;
+/** Tries of an atomic write that others keep in the way of. */
+const TRIES_MAX = 1000;
+
+/**
+ * Writes all of `source` in one turn.
+ * Locks and waits: as `bufferedWrite`, and writeback of small folios in its place.
+ * @throws FsError EBUSY when others keep writing its blocks back under it; `begin`'s
+ */
+export function* atomicWrite<I extends IomapInode>(
+  inode: I, ops: IomapOps<I>, source: Source & { readonly bytes: Uint8Array }, flags: number,
+): Io<void> {
+  const { bytes, start: pos } = source;
+  const whole = { inode, pos, len: bytes.length, nowait: (flags & IOMAP_NOWAIT) !== 0 };
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const iter = new IomapIter(inode, ops, pos, bytes.length, flags);
+    try {
+      if (!iter.peek()) yield* iter.begin();
+      let failure: { error: unknown } | undefined;
+      try {
+        if (iter.mapEnd === iter.limit) yield* writeWhole(iter, whole, source);
+      } catch (error) {
+        failure = { error };
+      }
+      yield* iter.finish(failure);
+    } finally {
+      iter.cancelled();
+    }
+    if (iter.pos === iter.limit || (!iter.stale && (yield* writeDirty(inode, ops, whole, source)))) return;
+  }
+  throw new FsError('EBUSY', { why: 'no turn for an atomic write', detail: { ino: inode.ino, pos } });
+}
+
+interface Whole {
+  readonly inode: IomapInode;
+  readonly pos: number;
+  readonly len: number;
+  readonly nowait: boolean;
+}
+
+/** One mapping covers all of it. */
+function* writeWhole<I extends IomapInode>(iter: IomapIter<I>, whole: Whole, source: Source): Io<void> {
+  const { inode, iomap, pos } = iter;
   const { mapping } = inode;
-  const len = limit - pos;
-  const { bytes } = source;
-  if (bytes === undefined) throw new FsError('EINVAL', { why: 'an atomic write needs its bytes at hand' });
-  if (iomap.type === 'hole' || iomap.type === 'inline' || iter.mapEnd < limit) {
-    throw new FsError('EINVAL', { why: 'the filesystem cannot map an atomic write whole', detail: { ino: inode.ino, pos } });
+  if (iomap.type === 'hole' || iomap.type === 'inline') {
+    throw new FsError('EINVAL', { why: 'the filesystem has no blocks for an atomic write', detail: { ino: inode.ino, pos } });
   }
   if (mapping.cache.mustThrottle(mapping)) {
-    if ((iter.flags & IOMAP_NOWAIT) !== 0) throw wouldWait(inode);
+    if (whole.nowait) throw wouldWait(inode);
     yield* mapping.cache.throttle(mapping);
   }
-  const folio = yield* wholeFolio(iter, pos, len);
+  const folio = yield* wholeFolio(whole);
   try {
-    if ((iter.flags & IOMAP_NOWAIT) !== 0 && folio.writebacks > 0) throw wouldWait(inode);
-    yield* folio.waitWriteback();
-    iter.stale = !iter.valid(); // guard: stale-write-mapping (pitfall 1)
+    iter.stale = !iter.valid(); // guard: stale-atomic-mapping (pitfall 1)
     if (iter.stale) return;
-    commit(inode, folio, pos - folio.pos, len, source, pos);
-    mapping.addAtomic(pos, len); // guard: atomic-unit (atomic)
-    iter.done = len;
+    commitUnit(whole, folio, source);
+    iter.done = whole.len;
   } finally {
     folio.unlock();
   }
 }
 
-/** The folio of all of [pos, pos + len), locked. Smaller ones are written and dropped to make place for it. */
-function* wholeFolio<I extends IomapInode>(iter: IomapIter<I>, pos: number, len: number): Io<Folio> {
-  const { mapping } = iter.inode;
-  const { cache } = mapping;
+/**
+ * Several mappings: each block gets its place with the content that it has, as by write faults; once all are dirty, the write needs
+ * no mapping. @returns false when writeback was faster: try again
+ */
+function* writeDirty<I extends IomapInode>(inode: I, ops: IomapOps<I>, whole: Whole, source: Source): Io<boolean> {
+  if (whole.nowait) throw wouldWait(inode);
+  const { pos, len } = whole;
+  const first = yield* wholeFolio(whole);
+  first.unlock();
+  yield* touchRange(inode, ops, pos, len);
+  const folio = yield* wholeFolio(whole);
+  try {
+    if (!folio.isDirty(pos - folio.pos, pos - folio.pos + len)) return false;
+    commitUnit(whole, folio, source);
+    return true;
+  } finally {
+    folio.unlock();
+  }
+}
+
+/** The change: plain, under the folio lock. */
+function commitUnit({ inode, pos, len }: Whole, folio: Folio, source: Source): void {
+  commit(inode, folio, pos - folio.pos, len, source, pos);
+  inode.mapping.addAtomic(pos, len); // guard: atomic-unit (atomic)
+}
+
+/** The folio of all of [pos, pos + len), locked, nothing of it in flight (I3). Smaller ones are written and dropped first. */
+function* wholeFolio(whole: Whole): Io<Folio> {
+  const { inode, pos, len, nowait } = whole;
+  const { mapping } = inode;
   for (;;) {
-    if ((iter.flags & IOMAP_NOWAIT) !== 0 && mapping.lookup(pos)?.locked === true) throw wouldWait(iter.inode);
     const other = mapping.nextFolio(pos, pos + len);
     if (other === undefined) {
       const made = mapping.tryAlloc(pos, len);
       if (made !== undefined && made.size >= len) return made;
       made?.unlock();
       if (made !== undefined) mapping.drop(made);
-      if ((iter.flags & IOMAP_NOWAIT) !== 0) throw wouldWait(iter.inode);
-      yield* cache.makeRoom(len);
+      if (nowait) throw wouldWait(inode);
+      yield* mapping.cache.makeRoom(len);
     } else if (other.pos <= pos && other.end >= pos + len) {
-      const folio = yield* lockFolio(mapping, pos, len);
-      if (folio.pos <= pos && folio.end >= pos + len) return folio;
-      folio.unlock();
+      if (nowait && (other.locked || other.writebacks > 0)) throw wouldWait(inode);
+      if (!other.tryLock()) yield* other.lock();
+      yield* other.waitWriteback();
+      if (other.mapping === mapping) return other;
+      other.unlock();
     } else {
-      if ((iter.flags & IOMAP_NOWAIT) !== 0) throw wouldWait(iter.inode);
+      if (nowait) throw wouldWait(inode);
       yield* evict(mapping, other);
     }
   }
@@ -87,7 +148,7 @@ function* evict(mapping: AddressSpace, folio: Folio): Io<void> {
   if (!folio.tryLock()) yield* folio.lock();
   try {
     while (folio.writebacks > 0) yield* folio.waitWriteback();
-    if (folio.mapping === mapping && !folio.dirty && folio.pins === 0) mapping.drop(folio);
+    if (folio.mapping === mapping && !folio.dirty) mapping.drop(folio);
   } finally {
     folio.unlock();
   }

@@ -26,12 +26,21 @@ export function* pageMkwrite<I extends IomapInode>(
 ): Io<void> {
   const { mapping } = inode;
   const { blockSize, cache } = mapping;
-  checkInside(inode, pos, len);
+  checkInside(inode, pos, len); // guard: fault-inside-size (pitfall 8)
   cache.counters.writeFaults++;
   cache.trace?.({ type: 'write-fault', ino: inode.ino, pos, len });
   const start = roundDown(pos, blockSize);
   const iter = new IomapIter(inode, ops, start, roundUp(pos + len, blockSize) - start, IOMAP_WRITE | IOMAP_FAULT);
   yield* iter.run((it) => faultStep(it, { pos, end: pos + len }, store));
+}
+
+/**
+ * Makes the blocks of [pos, pos + len) dirty with the content that they have; past the end of the file, too.
+ * Locks: inode, exclusive. Waits on and throws: as `bufferedWrite`.
+ */
+export function* touchRange<I extends IomapInode>(inode: I, ops: IomapOps<I>, pos: number, len: number): Io<void> {
+  const iter = new IomapIter(inode, ops, pos, len, IOMAP_WRITE);
+  yield* iter.run((it) => faultStep(it, { pos, end: pos + len }, undefined));
 }
 
 /** @throws FsError EFAULT where [pos, pos + len) goes past the block of the end of the file */

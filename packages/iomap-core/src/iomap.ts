@@ -77,7 +77,10 @@ export interface IomapOps<I extends IomapInode> {
    * which has no inode lock) finds zeroes. Absent: writes to a file that is mapped into memory keep faults out.
    */
   readonly newIsUnwritten?: boolean;
-  /** The longest atomic write of this inode, in bytes (a power of two); absent or 0 = none, and `begin` never sees `IOMAP_ATOMIC`. */
+  /**
+   * The longest atomic write of this inode, in bytes (a power of two); absent or 0 = none, and `begin` never sees `IOMAP_ATOMIC`.
+   * With that flag `begin` throws (EINVAL) where the write could not reach the device whole; a buffered write may be mapped in parts.
+   */
   atomicWriteMax?(inode: I): number;
   /** Absent: a mapping is valid while its `validityCookie` is that of `inode.mapping` (both 0 where nobody uses them). */
   readonly folioOps?: FolioOps<I>;

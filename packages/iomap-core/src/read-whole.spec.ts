@@ -38,7 +38,7 @@ describe('peekReadWhole', () => {
     const { counters } = file.mapping.cache;
     const before = counters.readBioBytes;
     const bytes = new Uint8Array(5000);
-    const ops = { ...file.ops, peek: undefined };
+    const ops = { begin: file.ops.begin.bind(file.ops) };
     expect(runSync(bufferedRead(file, ops, 0, bytes))).toBe(5000);
     expect(file.mapping.folioCount).toBe(0);
     expect(bytes.every((byte) => byte === 7)).toBe(true);

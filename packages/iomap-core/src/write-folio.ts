@@ -17,7 +17,10 @@ import type { IomapIter } from './iter.js';
 export interface CopySource {
   /** Bytes in all. */
   readonly length: number;
-  /** Copies from its byte `at` into all of `into`; the answer is how many it could give (0: none now). Plain. */
+  /**
+   * Copies from its byte `at` into all of `into`; the answer is how many bytes it could give (0: none now). Plain; `into` is the
+   * page cache itself, so what is behind those bytes is left alone. It may be asked for the same bytes again.
+   */
   copyTo(into: Uint8Array, at: number): number;
 }
 

@@ -11,7 +11,7 @@
  * that holds the end of the file nothing written is mapped.
  */
 import { FsError, roundDown, roundUp, type Io } from '@iomap/io';
-import { atomicStep, checkAtomic } from './atomic.js';
+import { atomicWrite, checkAtomic } from './atomic.js';
 import { bypassWrite } from './bypass.js';
 import { PLAIN, wouldWait, type IoControl } from './control.js';
 import { writeInline } from './inline.js';
@@ -52,7 +52,7 @@ export function* bufferedWrite<I extends IomapInode>(
 }
 
 function* writeRange<I extends IomapInode>(inode: I, ops: IomapOps<I>, source: Source, length: number): Io<number> {
-  const { cache, blockSize } = inode.mapping;
+  const { blockSize } = inode.mapping;
   const { size } = inode;
   const { start: pos, control = PLAIN } = source;
   // The rest of the block at the end of the file becomes part of it: whatever is there now reads as zero.
@@ -60,19 +60,27 @@ function* writeRange<I extends IomapInode>(inode: I, ops: IomapOps<I>, source: S
     if (control.nowait === true) throw wouldWait(inode);
     yield* zeroRange(inode, ops, size, Math.min(pos, roundUp(size, blockSize)) - size); // guard: zero-eof-tail (pitfall 8)
   }
-  const atomic = control.atomic === true;
-  let flags = IOMAP_WRITE;
-  if (control.nowait === true) flags |= IOMAP_NOWAIT;
-  if (atomic) flags |= IOMAP_ATOMIC;
+  const flags = IOMAP_WRITE | (control.nowait === true ? IOMAP_NOWAIT : 0);
+  if (control.atomic === true) {
+    const { bytes } = source;
+    if (bytes === undefined) throw new FsError('EINVAL', { why: 'an atomic write needs its bytes at hand', detail: { ino: inode.ino } });
+    yield* atomicWrite(inode, ops, { ...source, bytes }, flags | IOMAP_ATOMIC);
+    return yield* written(inode, source, length, length);
+  }
   const iter = new IomapIter(inode, ops, pos, length, flags);
   try {
-    yield* iter.run((it) => (atomic ? atomicStep(it, source) : writeStep(it, source)));
+    yield* iter.run((it) => writeStep(it, source));
   } catch (error) {
     if (iter.pos === pos || !(error instanceof FsError)) throw error; // guard: partial-success (pitfall 12)
   }
-  const done = iter.pos - pos;
+  return yield* written(inode, source, length, iter.pos - pos);
+}
+
+/** The end of a write that did `done` bytes. */
+function* written(inode: IomapInode, { start: pos, control = PLAIN }: Source, len: number, done: number): Io<number> {
+  const { cache } = inode.mapping;
   cache.counters.writeBytes += done;
-  cache.trace?.({ type: 'write', ino: inode.ino, pos, len: length, done });
+  cache.trace?.({ type: 'write', ino: inode.ino, pos, len, done });
   // The folios drop when they are written.
   if (control.dontcache === true) yield* startWriteback(inode, pos, done);
   return done;

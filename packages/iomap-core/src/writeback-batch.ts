@@ -30,7 +30,10 @@ export class WritebackBatch {
   }
 
   add<I extends IomapInode>(ioend: Ioend<I>): void {
-    if (ioend.ops.finishIoend !== undefined) (this.#completion ??= new Completion()).add(ioend);
+    if (ioend.ops.finishIoend !== undefined) {
+      if (this.#completion === undefined || this.#completion.ended) this.#completion = new Completion();
+      this.#completion.add(ioend);
+    }
     this.#ready.push(ioend.request());
     this.#bytes += ioend.bytes;
   }
@@ -42,14 +45,15 @@ export class WritebackBatch {
     this.#ready = [];
     this.#bytes = 0;
     const completion = this.#completion;
-    this.#completion = undefined;
-    if (completion === undefined) {
+    // One whose task still runs takes these, too.
+    if (completion === undefined || completion.running) {
       yield* submitMergedDetached(ready);
       return;
     }
     let handedOver = false;
     try {
       yield* submitMergedDetached(ready);
+      completion.running = true;
       yield* spawn(completion.run(), 'ioend completion');
       handedOver = true;
     } finally {
@@ -62,17 +66,19 @@ export class WritebackBatch {
     const ready = this.#ready;
     this.#ready = [];
     this.#bytes = 0;
-    this.#completion?.abandon();
+    if (this.#completion?.running === false) this.#completion.abandon();
     this.#completion = undefined;
     for (const request of ready) request.end?.({ ok: false, error: new FsError('ECANCELED') });
   }
 }
 
-
-/** The ioends of one flush that are completed in a task. */
+/** The ioends of one batch that are completed in a task. */
 class Completion {
   #pending = 0;
-  #abandoned = false;
+  /** There is a task for it, which has not ended. */
+  running = false;
+  /** The task has ended, or will never run: nothing more is taken. */
+  ended = false;
   #ended: Finisher[] = [];
   readonly #queue = new WaitQueue('ioend completion');
 
@@ -81,7 +87,7 @@ class Completion {
     ioend.collect = () => {
       this.#pending--;
       this.#ended.push(new MergedIoend(ioend));
-      if (this.#abandoned) this.abandon();
+      if (this.ended) this.abandon();
       else this.#queue.wakeAll();
     };
   }
@@ -100,7 +106,8 @@ class Completion {
 
   /** Nobody runs the task (any more): what was written and not completed counts as not written, and is dirty again. */
   abandon(): void {
-    this.#abandoned = true;
+    this.running = false;
+    this.ended = true;
     const ended = this.#ended;
     this.#ended = [];
     for (const one of ended) one.giveUp();
