@@ -41,7 +41,7 @@ npm install --package-lock-only --offline --no-audit --no-fund --silent --cache 
 const STRESSORS = [
   'access', 'chdir', 'chmod', 'chown', 'copy-file', 'dentry', 'dir', 'dirdeep', 'dirmany', 'dup', 'fallocate', 'fcntl', 'file-ioctl',
   'filename', 'flock', 'fpunch', 'fstat', 'getdent', 'hdd', 'inode-flags', 'inotify', 'io', 'iomix', 'lease', 'link', 'locka', 'lockf',
-  'lockofd', 'metamix', 'mknod', 'open', 'readahead', 'rename', 'revio', 'seek', 'sendfile', 'splice', 'symlink', 'sync-file', 'touch',
+  'lockofd', 'mknod', 'open', 'readahead', 'rename', 'revio', 'seek', 'sendfile', 'splice', 'symlink', 'sync-file', 'touch',
   'utime', 'verity', 'xattr',
 ];
 
@@ -140,6 +140,6 @@ export const WORKLOADS: readonly Workload[] = [
     script: `mkdir -p s; if [ "$LONG" = 1 ]; then list="${STRESSORS.join(' ')}"; t=60; else list="${STRESSORS_SHORT.join(' ')}"; t=2; fi
       args=; for one in $list; do args="$args --$one 1"; done
       stress-ng $args --hdd-bytes 8m --seek-size 4m --iomix-bytes 8m --revio-bytes 8m --copy-file-bytes 128m --fallocate-bytes 8m --readahead-bytes 8m --sync-file-bytes 8m --verify \\
-        --temp-path s --timeout \${t}s > "$OUT/stress" 2>&1 || { grep -E 'fail|error|unsuccessful' "$OUT/stress"; exit 1; }`,
+        --temp-path s --timeout \${t}s > "$OUT/stress" 2>&1 || { grep -E 'fail|error|unsuccessful|option|range' "$OUT/stress"; exit 1; }`,
   },
 ];
