@@ -26,6 +26,8 @@ const X_OK = 1;
 /** The inode that a name leads to, referenced; undefined = there is none. */
 function* child(session: Session, vfs: Vfs, dir: Inode, name: Name): Io<Inode | undefined> {
   if (name === '.') {
+    // Asked for exported handles: what has no link left is not to be found again.
+    if (dir.nlink === 0) return undefined;
     dir.refs++;
     return dir;
   }
