@@ -120,7 +120,7 @@ describePosix(`POSIX: ${ASSERTIONS} assertions`, () => {
     for (const dir of [other, ...Object.values(benches).map((bench) => bench.dir)]) chmodSync(dir, 0o755);
     await format();
     await Promise.all([runKernel(), ...MOUNT_NAMES.map(runOurs)]);
-  }, 150_000);
+  }, 300_000);
 
   afterAll(() => {
     for (const bench of Object.values(benches)) bench.dispose();

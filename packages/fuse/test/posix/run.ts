@@ -10,7 +10,7 @@ interface Line {
   readonly broken?: string;
 }
 
-const TIME_LIMIT_MS = 120_000;
+const TIME_LIMIT_MS = 240_000;
 
 /**
  * Makes the calls of all cases below `folder`, each in a folder of its own.
