@@ -17,6 +17,8 @@ export interface DirBlocks<I> {
   /** @throws FsError EUCLEAN when the size cannot be a directory's */
   count(dir: I): number;
   peek(dir: I, index: number): Buf | undefined;
+  /** The block of a directory that has one, read within the call where that can be; the caller holds no other buffer. */
+  only(dir: I): Buf | undefined;
   read(dir: I, index: number): Io<Buf>;
   /** The block is mapped and zero; the directory's size and the block's first entries are the format's business. @throws FsError ENOSPC, EFBIG */
   append(dir: I): Io<Buf>;
@@ -71,6 +73,10 @@ export function bufferDirBlocks<I extends MappedDir>(host: DirHost<I>): DirBlock
       if (!map.peek(dir, per === 1 ? index : Math.floor(index / per), scratch)) return undefined;
       if (scratch.block === 0) return atHole(dir, index);
       return buffers.peek(posIn(scratch.block, index));
+    },
+    only(dir) {
+      if (!map.peek(dir, 0, scratch, true)) return undefined;
+      return scratch.block === 0 ? atHole(dir, 0) : buffers.readNow(scratch.block * blockSize, dirBytes);
     },
     *read(dir, index) {
       const run: MapRun = { block: 0, count: 0 };

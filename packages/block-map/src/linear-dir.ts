@@ -252,6 +252,14 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
     return true;
   }
 
+  /** Lists a directory of one block that is cached or can be read within the call; false = nothing was taken. */
+  peekList(dir: I, take: TakeEntry): boolean {
+    const buf = this.blocks.count(dir) === 1 ? this.blocks.only(dir) : undefined;
+    if (buf === undefined) return false;
+    this.#format.each(dir, buf, 0, 0, (offset, next) => take(buf, offset, this.#format.nameAt(buf, offset), next));
+    return true;
+  }
+
   /** Lists entries from byte `cookie` on, in the order of the disk. */
   *list(dir: I, cookie: number, take: TakeEntry): Io<void> {
     const { blockSize } = this.#host;

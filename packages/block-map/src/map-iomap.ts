@@ -65,7 +65,8 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
     peek(inode, pos, length, flags, out) {
       const fileBlock = Math.floor(pos / blockSize);
       if (beyond(inode, fileBlock, length, flags, out)) return true;
-      if (!map.peek(inode, fileBlock, scratch)) return false;
+      // A plain read holds no buffer, so one may be read within the call, which may evict another.
+      if (!map.peek(inode, fileBlock, scratch, flags === 0)) return false;
       if (scratch.block === 0 && isCreate(flags)) return false;
       fill(io, inode, fileBlock, scratch, out);
       return true;

@@ -35,8 +35,8 @@ export interface MapShape {
 export interface MappedInode {
   readonly ino: number;
   readonly isFile: boolean;
-  /** Direct blocks, then the roots of the trees. */
-  readonly block: Uint32Array;
+  /** Direct blocks, then the roots of the trees. A plain array: a typed one takes three times the heap, and there is one an inode. */
+  readonly block: number[];
   /** Goes up at every change of the map. */
   readonly cookie: number;
   readonly extents: ExtentCache;
@@ -192,11 +192,12 @@ export class BlockMap<I extends MappedInode> {
   }
 
   /**
-   * The run at `fileBlock` from what is in memory.
+   * The run at `fileBlock` from what is in memory; `now`: or can be read within the call (the caller holds no buffer, since that may
+   * evict one).
    * @returns false when a tree block must be read first: `out.block` is that block then
    * @throws FsError EUCLEAN, EFBIG
    */
-  peek(inode: I, fileBlock: number, out: MapRun): boolean {
+  peek(inode: I, fileBlock: number, out: MapRun, now = false): boolean {
     if (fileBlock < this.#direct) {
       this.#directRun(inode, fileBlock, out);
       return true;
@@ -211,7 +212,7 @@ export class BlockMap<I extends MappedInode> {
       // The whole subtree from here on is a hole.
       if (pointer === 0) return this.#remember(inode, fileBlock, 0, span - rest, out);
       this.checkPointer(inode, pointer, 1);
-      const buf = this.peekTree(pointer);
+      const buf = now ? this.host.buffers.readNow(pointer * this.#blockSize, this.shape.treeBytes) : this.peekTree(pointer);
       if (buf === undefined) {
         out.block = pointer;
         return false;

@@ -76,6 +76,11 @@ export class Directories {
     this.#vol.markInodeDirty(dir);
   }
 
+  /** `list` of all of a directory of one block, within the call; false = nothing was emitted. */
+  peekList(dir: MinixInode, emit: DirEmit): boolean {
+    return this.linear.peekList(dir, (buf, offset, name, next) => emit(name, this.entries.inoAt(dir, buf, offset), 'unknown', next));
+  }
+
   /** Entries from `cookie` on; the format does not say their types. */
   list(dir: MinixInode, cookie: number, emit: DirEmit): Io<void> {
     return this.linear.list(dir, cookie, (buf, offset, name, next) =>

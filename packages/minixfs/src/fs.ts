@@ -158,6 +158,14 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     return this.#dirs.list(dir, cookie, emit);
   }
 
+  list(dir: MinixInode, emit: DirEmit): Io<void> {
+    return this.#dirs.list(dir, 0, emit);
+  }
+
+  peekList(dir: MinixInode, emit: DirEmit): boolean {
+    return this.#dirs.peekList(dir, emit);
+  }
+
   create(dir: MinixInode, name: Name, init: NewInode): Io<MinixInode> {
     return this.#change(this.#names.create(dir, name, init));
   }

@@ -49,11 +49,14 @@ export function* readInode(vol: Volume, ino: number): Io<MinixInode> {
   return decodeSlot(vol, ino, vol.peekBlock(block) ?? (yield* readTableBlock(vol, block)), at);
 }
 
-/** `readInode` when its table block is cached; undefined = take `readInode`, which also says what is wrong. */
+/**
+ * `readInode` when its table block is cached or can be read within the call; undefined = take `readInode`, which also says what
+ * is wrong. The caller holds no buffer.
+ */
 export function peekInode(vol: Volume, ino: number): MinixInode | undefined {
   try {
     const { block, at } = locateInode(vol.info, ino);
-    const buf = vol.peekBlock(block);
+    const buf = vol.buffers.readNow(block * vol.blockSize, vol.blockSize);
     return buf === undefined ? undefined : decodeSlot(vol, ino, buf, at);
   } catch (error) {
     if (error instanceof FsError) return undefined;

@@ -48,7 +48,7 @@ export class MinixInode implements Inode {
   vfs: unknown = undefined;
 
   /** `i_zone`: seven direct zones, then the roots of the trees. */
-  readonly block: Uint32Array;
+  readonly block: number[];
   isDirty = false;
   /** The vfs has let go of this object: nothing of it is written any more. */
   isGone = false;
@@ -73,7 +73,7 @@ export class MinixInode implements Inode {
   constructor(ino: number, geometry: Geometry, makeMapping: (inode: MinixInode) => AddressSpace) {
     this.ino = ino;
     this.blockSize = geometry.zoneSize;
-    this.block = new Uint32Array(DIRECT_ZONES + geometry.levels);
+    this.block = geometry.levels === 2 ? [0, 0, 0, 0, 0, 0, 0, 0, 0] : [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     this.#geometry = geometry;
     this.#makeMapping = makeMapping;
     this.lock = new RwLock(this, 'inode');

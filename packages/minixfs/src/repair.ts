@@ -112,6 +112,10 @@ function* gatherInodes(work: Work): Io<Set<number>> {
     if (!isMarked) doubtful.add(ino);
     inodes.set(ino, inode);
   }
+  if (doubtful.size === 0) return doubtful;
+  // What has a name is in use, whatever the bitmap says; and a bitmap that is wrong once says nothing of the others.
+  named ??= yield* namedInodes(work);
+  for (const ino of doubtful) if (named.has(ino)) return new Set();
   return doubtful;
 }
 

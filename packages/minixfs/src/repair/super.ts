@@ -31,6 +31,11 @@ interface Candidate {
 /** Inode bitmaps of more blocks are not looked for where nothing of a superblock is left. */
 const IMAP_BLOCKS_MAX = 64;
 
+/** Inodes among which a directory is looked for. */
+const SAMPLE_INODES = 256;
+/** Bytes of a device that are searched for a superblock that has changed places. */
+const SCAN_BYTES = 256 * 1024 * 1024;
+
 const cost = (of: Candidate): number => of.distance + of.doubts;
 
 const unique = (values: readonly number[]): number[] => [...new Set(values.filter((one) => Number.isInteger(one) && one > 0))];
@@ -75,6 +80,78 @@ class Search {
     }
   }
 
+  /** The superblock may be whole and somewhere else: a block that was written to the wrong place. */
+  *fromElsewhere(): Io<void> {
+    const step = Math.max(512, this.#device.sectorSize);
+    const end = Math.min(SCAN_BYTES, this.#device.sizeBytes);
+    const chunk = new Uint8Array(256 * 1024);
+    for (let pos = 0; pos < end; pos += chunk.length) {
+      const bytes = chunk.subarray(0, Math.min(chunk.length, end - pos));
+      const whole = bytes.length - (bytes.length % step);
+      if (whole === 0) return;
+      yield* submitBio(this.#device, { op: 'read', pos, segments: [bytes.subarray(0, whole)], lengthBytes: whole });
+      for (let at = 0; at + 64 <= whole; at += 512) {
+        const found = bytes.subarray(at, at + 64);
+        if (variantOf(found) === undefined) continue;
+        yield* this.#asFound(found.slice());
+      }
+    }
+  }
+
+  *#asFound(bytes: Uint8Array): Io<void> {
+    let info: SuperInfo;
+    try {
+      info = decodeSuper(bytes, this.#device.sizeBytes);
+    } catch (error) {
+      if (error instanceof FsError) return;
+      throw error;
+    }
+    if (info.firstDataZone !== normalFirstZone(info)) return;
+    // All of its fields fit one another: that is no accident, so less is asked of what they lead to.
+    const candidate = { info, bytes, distance: 1, doubts: yield* this.#doubts(info) };
+    if (this.best === undefined || cost(candidate) < cost(this.best)) this.best = candidate;
+  }
+
+  /**
+   * Nothing of the superblock and of the root is left: the last clear bit of the inode bitmap is the last free inode, which says
+   * how long the table is.
+   */
+  *fromBitmaps(): Io<void> {
+    for (const littleEndian of [true, false]) {
+      for (const variant of VARIANTS) {
+        for (const blockSize of variant.version === 3 ? [1024, 2048, 4096] : [1024]) {
+          for (let log = 0; blockSize * 2 ** log <= 65_536; log++) yield* this.#fromBitmapsOf(variant, littleEndian, blockSize, log);
+        }
+      }
+    }
+  }
+
+  *#fromBitmapsOf(variant: Variant, littleEndian: boolean, blockSize: number, log: number): Io<void> {
+    const zoneSize = blockSize * 2 ** log;
+    const bits = blockSize * 8;
+    const { inodesPerBlock } = shapeOf(variant.version, variant.nameMax, blockSize);
+    const zones = Math.min(Math.floor(this.#device.sizeBytes / zoneSize), variant.version === 1 ? 0xffff : 2 ** 32 - 1);
+    for (let imap = 1; imap <= 8; imap++) {
+      const pos = (1 + imap) * blockSize;
+      if (pos + blockSize > this.#device.sizeBytes) return;
+      const block = new Uint8Array(blockSize);
+      yield* submitBio(this.#device, { op: 'read', pos, segments: [block], lengthBytes: blockSize });
+      let last = blockSize - 1;
+      while (last >= 0 && block[last] === 0xff) last--;
+      if (last < 0) continue;
+      // To whole blocks of the table; the order of bits inside words is not known yet.
+      const about = (imap - 1) * bits + last * 8;
+      for (const guess of littleEndian ? [about] : [about, about + 64, about - 64]) {
+        const inodes = Math.ceil(Math.max(1, guess) / inodesPerBlock) * inodesPerBlock;
+        const table = inodes / inodesPerBlock;
+        for (const zmap of unique([Math.ceil(zones / bits), Math.ceil(zones / bits) - 1])) {
+          const first = Math.ceil((2 + imap + zmap + table) / 2 ** log);
+          yield* this.#consider(variant, { littleEndian, blockSize, zoneSize, inodes, zones, imap, zmap, first, max: 0 });
+        }
+      }
+    }
+  }
+
   *#fromRootOf(variant: Variant, littleEndian: boolean, blockSize: number, log: number): Io<void> {
     const zoneSize = blockSize * 2 ** log;
     const bits = blockSize * 8;
@@ -90,6 +167,7 @@ class Search {
         const root = layout.in(littleEndian).at(table);
         if ((root.i_mode & 0o170000) !== S_IFDIR || root.i_nlinks < 2) continue;
         const first = root.i_zone.get(0);
+        if (first > 0xffff) continue;
         const inodes = Math.min((first * 2 ** log - 2 - imap - zmap) * shape.inodesPerBlock, variant.version === 3 ? 2 ** 32 - 2 : 0xffff);
         if (inodes < 1 || Math.ceil((inodes + 1) / bits) !== imap) continue;
         yield* this.#consider(variant, { littleEndian, blockSize, zoneSize, inodes, zones, imap, zmap, first, max: 0 });
@@ -111,7 +189,7 @@ class Search {
     const raw = this.#raw(variant, littleEndian);
     const shape = shapeOf(variant.version, variant.nameMax, blockSize);
     const bits = blockSize * 8;
-    for (const log of [...new Set([raw.log, 0])]) {
+    for (const log of [...new Set([raw.log, 0, 1, 2, 3, 4, 5, 6])]) {
       const zoneSize = blockSize * 2 ** log;
       if (log > 6 || zoneSize > 65_536) continue;
       const per = 2 ** log;
@@ -207,18 +285,33 @@ class Search {
       const bytes = yield* this.#read(firstBlock + index, info);
       // Whole bytes, so that the order of the bits does not count.
       const from = Math.ceil((used % bits) / 64) * 64;
-      if (countSet(bytes, from, bits - from) < bits - from) doubts += 2;
+      const clear = bits - from - countSet(bytes, from, bits - from);
+      // A few may be damage of their own.
+      if (clear > 0) doubts += clear <= 16 ? 0.5 : 2;
     }
-    const root = yield* this.#read(info.tableBlock, info);
-    const layout = info.version === 1 ? MinixInodeV1 : MinixInodeV2;
-    const inode = layout.in(info.littleEndian).at(root, (ROOT_INO - 1) * info.inodeSize);
-    const zone = inode.i_zone.get(0);
-    if ((inode.i_mode & 0o170000) !== S_IFDIR || zone < info.firstDataZone || zone >= info.zonesCount) return doubts + 3;
-    const entries = yield* this.#read((zone * info.zoneSize) / info.blockSize, info);
-    const view = new DataView(entries.buffer);
-    const ino = info.inoBytes === 4 ? view.getUint32(0, info.littleEndian) : view.getUint16(0, info.littleEndian);
-    const dots = entries[info.inoBytes] === 0x2e && entries[info.inoBytes + 1] === 0 && entries[info.entryBytes + info.inoBytes + 1] === 0x2e;
-    return ino === ROOT_INO && dots ? doubts : doubts + 2;
+    return doubts + (yield* this.#directoryDoubts(info));
+  }
+
+  /** Is there a directory where one should be: the root, or at least one of the first inodes? */
+  *#directoryDoubts(info: SuperInfo): Io<number> {
+    const layout = (info.version === 1 ? MinixInodeV1 : MinixInodeV2).in(info.littleEndian);
+    const last = Math.min(SAMPLE_INODES, info.inodesCount);
+    let table: Uint8Array = new Uint8Array(0);
+    for (let ino = ROOT_INO; ino <= last; ino++) {
+      const index = (ino - 1) % info.inodesPerBlock;
+      if (index === 0) table = yield* this.#read(info.tableBlock + (ino - 1) / info.inodesPerBlock, info);
+      const inode = layout.at(table, index * info.inodeSize);
+      const zone = inode.i_zone.get(0);
+      if ((inode.i_mode & 0o170000) !== S_IFDIR || zone < info.firstDataZone || zone >= info.zonesCount) continue;
+      const entries = yield* this.#read((zone * info.zoneSize) / info.blockSize, info);
+      const view = new DataView(entries.buffer);
+      const dot = info.inoBytes === 4 ? view.getUint32(0, info.littleEndian) : view.getUint16(0, info.littleEndian);
+      const name = info.inoBytes;
+      const dotdot = info.entryBytes + info.inoBytes;
+      const areDots = entries[name] === 0x2e && entries[name + 1] === 0 && entries[dotdot] === 0x2e && entries[dotdot + 1] === 0x2e;
+      if (dot === ino && areDots) return ino === ROOT_INO ? 0 : 0.5;
+    }
+    return 3;
   }
 }
 
@@ -232,10 +325,11 @@ export function* findSuper(device: BlockDevice): Io<FoundSuper> {
   const stored = yield* readSuperBytes(device);
   const search = new Search(device, stored);
   yield* search.run();
-  const isLikely = (one: Candidate | undefined): one is Candidate => one !== undefined && (one.doubts === 0 || one.distance <= 3);
-  if (!isLikely(search.best)) {
+  const isLikely = (one: Candidate | undefined): one is Candidate => one !== undefined && (one.doubts <= 1 || one.distance <= 3);
+  for (const next of [() => search.fromElsewhere(), () => search.fromRoot(), () => search.fromBitmaps()]) {
+    if (isLikely(search.best)) break;
     search.best = undefined;
-    yield* search.fromRoot();
+    yield* next();
   }
   const { best } = search;
   if (!isLikely(best)) throw corrupt('no superblock, and none that would fit', { device: device.name, pos: SUPER_POS });

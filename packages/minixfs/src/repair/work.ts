@@ -8,6 +8,7 @@ import { PagedBits, PagedCounts } from '@iomap/block-map';
 import type { Buf } from '@iomap/buffer-cache';
 import { isCode, type Io } from '@iomap/io';
 import type { CheckedImage, RawInode } from '../check/image.js';
+import { DIRECT_ZONES } from '../ondisk.js';
 
 /** One thing that was mended. */
 export interface Fix {
@@ -32,6 +33,8 @@ export class Work {
   readonly kept = new PagedBits();
   /** Entries that lead to each inode. */
   readonly links = new PagedCounts();
+  /** Files with pointers that led nowhere: where there is no room for what is whole, they give some. */
+  readonly damaged: RawInode[] = [];
   /** Old bytes by position. */
   readonly old = new Map<number, Uint8Array>();
   #nextZone: number;
@@ -75,6 +78,22 @@ export class Work {
       this.claimed.add(zone);
       this.kept.add(zone);
       return zone;
+    }
+    return yield* this.#takeFromDamaged();
+  }
+
+  /** A direct zone of a file that is damaged anyway. */
+  *#takeFromDamaged(): Io<number> {
+    for (let inode = this.damaged.at(-1); inode !== undefined; inode = this.damaged.at(-1)) {
+      for (let i = DIRECT_ZONES - 1; i >= 0; i--) {
+        const zone = inode.zones[i] ?? 0;
+        if (zone === 0 || !this.kept.has(zone)) continue;
+        inode.zones[i] = 0;
+        yield* this.put(inode);
+        this.fix('zone-taken', `zone ${zone} is needed elsewhere, and the file is damaged`, inode.ino);
+        return zone;
+      }
+      this.damaged.pop();
     }
     return 0;
   }

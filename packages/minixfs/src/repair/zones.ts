@@ -26,8 +26,13 @@ export class ZonePass {
   /** @param doubtful inodes that may be remains: they give way and get no copies */
   *run(doubtful: ReadonlySet<number>): Io<void> {
     const owners = [...this.#work.inodes.values()].filter(hasZones);
+    const seen = new PagedBits();
+    for (const inode of owners) {
+      for (let i = 0; i < inode.zones.length; i++) yield* this.#suspect(inode, inode.zones[i] ?? 0, depthOf(i), seen);
+    }
     for (const inode of owners) {
       for (let i = 0; i < inode.zones.length; i++) yield* this.#claim(inode, inode.zones[i] ?? 0, depthOf(i));
+      if (this.#suspicious.has(inode.ino) && !isDirectory(inode)) this.#work.damaged.push(inode);
     }
     const rank = (inode: RawInode): number =>
       (doubtful.has(inode.ino) ? 4 : 0) + (this.#suspicious.has(inode.ino) ? 2 : 0) + (isDirectory(inode) ? 0 : 1);
@@ -46,16 +51,31 @@ export class ZonePass {
     }
   }
 
-  /** First round: who claims what. */
-  *#claim(inode: RawInode, zone: number, depth: number): Io<void> {
-    if (zone === 0) return;
-    const { image, claimed } = this.#work;
-    if (!image.inRange(zone)) {
+  /** Which inodes have pointers that lead nowhere. A tree block is looked at once for each inode that it may be of. */
+  *#suspect(inode: RawInode, zone: number, depth: number, seen: PagedBits): Io<void> {
+    if (zone === 0 || this.#suspicious.has(inode.ino)) return;
+    if (!this.#work.image.inRange(zone)) {
       this.#suspicious.add(inode.ino);
       return;
     }
+    // A block of garbage is garbage for all: one look at its pointers, none below them.
+    if (depth === 0) return;
+    const isFirst = seen.add(zone);
+    for (const [, pointer] of yield* this.#pointers(zone)) {
+      if (!this.#work.image.inRange(pointer)) {
+        this.#suspicious.add(inode.ino);
+        return;
+      }
+      if (isFirst) yield* this.#suspect(inode, pointer, depth - 1, seen);
+    }
+  }
+
+  /** First round: who claims what. */
+  *#claim(inode: RawInode, zone: number, depth: number): Io<void> {
+    const { image, claimed } = this.#work;
+    if (zone === 0 || !image.inRange(zone)) return;
     if (!claimed.add(zone)) this.#multi.add(zone);
-    if (depth > 0 || isDirectory(inode)) this.#meta.add(zone);
+    if ((depth > 0 || isDirectory(inode)) && !this.#suspicious.has(inode.ino)) this.#meta.add(zone);
     if (depth === 0 || !this.#trees.add(zone)) return;
     for (const [, pointer] of yield* this.#pointers(zone)) yield* this.#claim(inode, pointer, depth - 1);
   }
