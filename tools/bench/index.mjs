@@ -1,6 +1,6 @@
 /**
  * npm run bench [-- CASE…] [--rounds N]: runs the cases, prints the table, writes tmp/bench/results.json and, when all
- * cases ran, the table in docs/performance.md.
+ * cases of a table in docs/performance.md ran, that table.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -8,11 +8,17 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as imageCases from './cases.mjs';
+import * as coreCases from './core.mjs';
 import * as mountedCases from './mounted.mjs';
 
-const cases = { ...imageCases, ...mountedCases };
+const cases = { ...imageCases, ...mountedCases, ...coreCases };
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const names = ['build', 'readBack', 'readBackNpm', 'sequential', 'hot', 'memory', ...Object.keys(mountedCases)];
+/** Each is a table of its own in docs/performance.md, written when all of its cases ran. */
+const tables = [
+  { mark: 'bench', names: ['build', 'readBack', 'readBackNpm', 'sequential', 'hot', 'memory', ...Object.keys(mountedCases)], last: 'wanted' },
+  { mark: 'core', names: Object.keys(coreCases), last: 'published or wanted' },
+];
+const names = tables.flatMap((table) => table.names);
 const { values, positionals } = parseArgs({
   options: { rounds: { type: 'string', default: '5' } },
   allowPositionals: true,
@@ -38,16 +44,18 @@ try {
 
 const number = (value) =>
   value === null ? '' : value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
-const rows = chosen.flatMap((name) => results[name].rows);
-const table = [
-  '| what | iomap | peer | the peer | ratio | wanted |',
-  '|---|---:|---|---:|---:|---|',
-  ...rows.map(
-    (row) =>
-      `| ${row.name} | ${number(row.ours)} ${row.unit} | ${row.peer} | ${row.theirs === null ? '' : `${number(row.theirs)} ${row.unit}`} | ${number(row.ratio)} | ${row.limit} |`,
-  ),
-].join('\n');
-process.stdout.write(`${table}\n`);
+const tableOf = (chosenNames, last) =>
+  [
+    `| what | iomap | peer | the peer | ratio | ${last} |`,
+    '|---|---:|---|---:|---:|---|',
+    ...chosenNames
+      .flatMap((name) => results[name].rows)
+      .map(
+        (row) =>
+          `| ${row.name} | ${number(row.ours)} ${row.unit} | ${row.peer} | ${row.theirs === null ? '' : `${number(row.theirs)} ${row.unit}`} | ${number(row.ratio)} | ${row.limit} |`,
+      ),
+  ].join('\n');
+process.stdout.write(`${tableOf(chosen, 'wanted')}\n`);
 const out = path.join(root, 'tmp/bench');
 fs.mkdirSync(out, { recursive: true });
 const machine = cases.machine();
@@ -55,13 +63,14 @@ fs.writeFileSync(
   path.join(out, 'results.json'),
   `${JSON.stringify({ machine, rounds: Number(values.rounds), results }, null, 2)}\n`,
 );
-if (chosen.length === names.length) {
-  const doc = path.join(root, 'docs/performance.md');
+const facts = `${machine.cpus} cores (${machine.model}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}; medians of ${values.rounds}.`;
+const doc = path.join(root, 'docs/performance.md');
+for (const { mark, names: wanted, last } of tables) {
+  if (!wanted.every((name) => name in results)) continue;
   const text = fs.readFileSync(doc, 'utf8');
-  const facts = `${machine.cpus} cores (${machine.model}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}; medians of ${values.rounds}.`;
-  const fresh = text.replace(
-    /(<!-- bench:begin -->\n)[\s\S]*(<!-- bench:end -->)/,
-    (_, begin, end) => `${begin}${facts}\n\n${table}\n${end}`,
+  const place = new RegExp(`(<!-- ${mark}:begin -->\\n)[\\s\\S]*(<!-- ${mark}:end -->)`);
+  fs.writeFileSync(
+    doc,
+    text.replace(place, (_, begin, end) => `${begin}${facts}\n\n${tableOf(wanted, last)}\n${end}`),
   );
-  fs.writeFileSync(doc, fresh);
 }
