@@ -1,8 +1,10 @@
 /**
- * npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash|programs|files]
+ * npm run soak -- [MINUTES] [--seed N] [--only KIND,…]
  * [--workers N] [--judge N] [--slice N] [--first N]: the long runs.
  *
- * `--judge N`: e2fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
+ * Kinds: random, enospc, hostile, crash (ext2), minix, minix-hostile, minix-repair, programs, files (mounted).
+ *
+ * `--judge N`: the real fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
  * which picks its format. `--check N`: checkpoints after every N operations; a failure is shrunk from the last one.
  *
  * `programs` and `files` use a mounted image (mounted.mjs), as root, and only when `--only` names them; `--workload NAME`: one of
@@ -33,7 +35,13 @@ const KINDS = {
   enospc: { target: 200_000, slice: 20_000, unit: 'operations' },
   hostile: { target: 100_000, slice: 2_000, unit: 'mutants' },
   crash: { target: 2_000, slice: 100, unit: 'crashes' },
+  // 120,000 for each version, over all their formats.
+  minix: { target: 360_000, slice: 20_000, unit: 'operations' },
+  'minix-hostile': { target: 60_000, slice: 2_000, unit: 'mutants' },
+  'minix-repair': { target: 2_000, slice: 250, unit: 'damaged images' },
 };
+/** Their seeds are numbered through; other slices have seeds that are far apart. */
+const NUMBERED = ['hostile', 'minix-hostile', 'minix-repair'];
 
 const { values, positionals } = parseArgs({
   options: {
@@ -56,7 +64,7 @@ const mounted = named.filter((kind) => MOUNTED_KINDS.includes(kind));
 const chosen = named.filter((kind) => !MOUNTED_KINDS.includes(kind));
 const unknown = chosen.filter((kind) => !(kind in KINDS));
 if (!(minutes > 0) || !Number.isInteger(seed) || unknown.length > 0) {
-  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash|programs|files] [--workers N]\n');
+  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash|minix|minix-hostile|minix-repair|programs|files] [--workers N]\n');
   process.exit(2);
 }
 
@@ -94,8 +102,7 @@ function takeSlice() {
     const of = state[kind];
     if (of.given >= KINDS[kind].target) continue;
     const count = Math.min(sliceSize(kind), KINDS[kind].target - of.given);
-    // Hostile mutants are numbered through; other slices have seeds that are far apart.
-    const sliceSeed = kind === 'hostile' ? seed + of.given : seed + of.slices * 1_000_003;
+    const sliceSeed = NUMBERED.includes(kind) ? seed + of.given : seed + of.slices * 1_000_003;
     of.given += count;
     of.slices++;
     return { kind, seed: sliceSeed, count, index: of.slices - 1 + Number(values.first), until, judge: Number(values.judge), checkEvery: Number(values.check) };
@@ -192,7 +199,7 @@ for (const kind of chosen) {
     target: KINDS[kind].target,
     perSecond: seconds === 0 ? 0 : Math.round(done / seconds),
     failures: failures.length,
-    ...(kind === 'hostile' ? { slowestMs: Math.round(slowestMs), peakBytes } : {}),
+    ...(kind.endsWith('hostile') ? { slowestMs: Math.round(slowestMs), peakBytes } : {}),
     ...(agreement === undefined
       ? {}
       : {

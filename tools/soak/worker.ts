@@ -1,12 +1,15 @@
 /** One slice of a soak run, in a worker thread: bundled by index.mjs from the packages' sources. */
-import { runHostile, type HostileBase } from '@iomap/conformance';
+import { runHostile, type DriverUnderTest, type HostileBase } from '@iomap/conformance';
 import { parentPort, workerData } from 'node:worker_threads';
 import { crashSlice } from '../../packages/ext2/test/crash.js';
 import { ext2, hostileBases } from '../../packages/ext2/test/driver.js';
 import { randomSlice } from '../../packages/ext2/test/soak.js';
+import { damageSlice } from '../../packages/minixfs/test/damage.js';
+import { minix, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
+import { minixSlice } from '../../packages/minixfs/test/soak.js';
 
 interface Slice {
-  readonly kind: 'random' | 'enospc' | 'hostile' | 'crash';
+  readonly kind: 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair';
   readonly seed: number;
   readonly count: number;
   readonly index: number;
@@ -23,23 +26,45 @@ const note = (where: number): void => {
 };
 const stop = (): boolean => Date.now() >= slice.until;
 
-function hostileSlice(bases: readonly HostileBase[]): unknown {
-  const report = runHostile({ driver: ext2, bases, seed: slice.seed, count: slice.count, judgeEvery: slice.judge, at: note, stop });
+function hostileSlice(driver: DriverUnderTest, bases: readonly HostileBase[]): unknown {
+  const report = runHostile({ driver, bases, seed: slice.seed, count: slice.count, judgeEvery: driver.fsck === undefined ? 0 : slice.judge, at: note, stop });
   return {
     ...report,
     done: report.mutants,
     tally: report.outcomes,
     failures: report.failures.map((one) => ({
       ...one,
-      message: `seed ${one.seed} (${one.base}, ${one.changes.join('; ')}): ${one.stage}: ${one.what}\nrepeat with: npm run soak -- 1 --only hostile --seed ${one.seed} --slice 1 --workers 1`,
+      message: `seed ${one.seed} (${one.base}, ${one.changes.join('; ')}): ${one.stage}: ${one.what}\nrepeat with: npm run soak -- 1 --only ${slice.kind} --seed ${one.seed} --slice 1 --workers 1`,
     })),
   };
+}
+
+function withoutTool(driver: DriverUnderTest): DriverUnderTest {
+  const { fsck, ...rest } = driver;
+  return fsck === undefined ? driver : rest;
+}
+
+function repairSlice(): unknown {
+  const bases = smallBases();
+  const isJudged = (base: HostileBase): boolean => PLAIN_FORMATS.some((format) => format.name === base.name);
+  const { judged, clean, whole, lost, failures, tally, done } = damageSlice({ seed: slice.seed, count: slice.count, bases, isJudged, note, stop });
+  // What cannot be repaired is counted; what is lost, or is no FsError, is a failure.
+  const bad = failures.filter((one) => lost > 0 || /Error: (?!E[A-Z]+)/.test(one.message));
+  const counts = { 'judged by fsck.minix': judged, 'clean to fsck.minix': clean, 'whole files': whole, 'whole files lost': lost, 'not repaired': failures.length };
+  return { done, tally: { ...tally, ...counts }, failures: bad };
 }
 
 function run(): unknown {
   switch (slice.kind) {
     case 'hostile':
-      return hostileSlice(hostileBases());
+      return hostileSlice(ext2, hostileBases());
+    case 'minix-hostile':
+      // Every third slice has the formats that fsck.minix does not read, which nobody judges.
+      return slice.index % 3 === 2 ? hostileSlice(withoutTool(minix), smallBases()) : hostileSlice(minix, smallBases(PLAIN_FORMATS));
+    case 'minix-repair':
+      return repairSlice();
+    case 'minix':
+      return minixSlice({ seed: slice.seed, ops: slice.count, index: slice.index, checkEvery: slice.checkEvery, note, stop });
     case 'crash':
       return crashSlice({ seed: slice.seed, count: slice.count, note, stop });
     default:

@@ -135,15 +135,15 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
   }
 
   /**
-   * Finds a name.
+   * Finds a name. `peek`: how a format with an index of its own looks in cached blocks; default `peekFind`.
    *
    * Lock: the directory, shared. Waits on: reads of directory blocks; all of them, once, for a large one.
    * @throws FsError EUCLEAN, EIO
    */
-  *find(dir: I, name: string, out: Found): Io<void> {
+  *find(dir: I, name: string, out: Found, peek?: (dir: I, name: string, out: Found) => boolean): Io<void> {
     const held: Buf[] = [];
     try {
-      while (!this.peekFind(dir, name, out)) {
+      while (!(peek === undefined ? this.peekFind(dir, name, out) : peek(dir, name, out))) {
         if (out.missing >= 0) {
           held.push((yield* this.blocks.read(dir, out.missing)).hold());
         } else if (!(yield* this.buildNames(dir))) {

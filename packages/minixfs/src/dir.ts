@@ -26,7 +26,7 @@ export class Directories {
       hole: 'empty',
     });
     const host = { blockSize, markDirty: vol.markDirty.bind(vol) };
-    this.linear = new LinearDirs(host, blocks, this.entries);
+    this.linear = new LinearDirs<MinixInode, NewEntry>(host, blocks, this.entries);
   }
 
   /** The inode under `name` from cached blocks: 0 = none, undefined = a read is needed. */

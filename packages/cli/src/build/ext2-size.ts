@@ -6,6 +6,7 @@ import { linearBlocks } from '@iomap/ext2';
 import { divCeil, roundUp } from '@iomap/io';
 import type { ImagePlan, PlanRequest } from '../drivers.js';
 import { eachInode, isRuns, type SourceInode } from '../source/source.js';
+import { indirectBlocks } from './map-size.js';
 
 const NDIR = 12;
 const DEFAULT_BLOCK = 4096;
@@ -17,24 +18,10 @@ const SPARE_INODES = 16;
 /** What mkfs wants of a last group beyond its metadata. */
 const LAST_GROUP_MIN = 64;
 
-/** Indirect blocks of a file of so many blocks without holes. */
-export function indirectBlocks(blocks: number, perBlock: number): number {
-  let rest = blocks - NDIR;
-  if (rest <= 0) return 0;
-  let total = 1;
-  rest -= perBlock;
-  if (rest <= 0) return total;
-  const second = Math.min(rest, perBlock * perBlock);
-  total += 1 + divCeil(second, perBlock);
-  rest -= second;
-  if (rest <= 0) return total;
-  return total + 1 + divCeil(rest, perBlock * perBlock) + divCeil(rest, perBlock);
-}
-
 function fileBlocks(inode: SourceInode, blockBytes: number, dense: boolean): number {
   const perBlock = blockBytes / 4;
   const whole = divCeil(inode.size, blockBytes);
-  const all = indirectBlocks(whole, perBlock);
+  const all = indirectBlocks(whole, perBlock, NDIR);
   if (dense || inode.dataBytes >= inode.size) return whole + all;
   // A piece of data may begin and end inside a block.
   const pieces = isRuns(inode.data) ? inode.data.length : 1;
@@ -57,7 +44,7 @@ function directoryBlocks(inode: SourceInode, blockBytes: number): number {
   // With an index: a root, leaves, and index blocks when the root is full.
   const leaves = Math.max(plain, divCeil(bytes, blockBytes - ENTRY_MAX));
   const blocks = 1 + leaves + divCeil(leaves, blockBytes / 8 - 1);
-  return blocks + indirectBlocks(blocks, blockBytes / 4);
+  return blocks + indirectBlocks(blocks, blockBytes / 4, NDIR);
 }
 
 function xattrBlocks(inode: SourceInode, inodeBytes: number): number {

@@ -114,7 +114,7 @@ interface Attempt {
 async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   const { context, driver, source, format, pending } = job;
   const { env } = attempt;
-  const plan = driver.plan({ root: source.root, blockSize: format.blockSize, inodeSize: format.inodeSize, generosity: attempt.generosity });
+  const plan = driver.plan({ root: source.root, blockSize: format.blockSize, inodeSize: format.inodeSize, features: format.features, generosity: attempt.generosity });
   const { openFileDevice } = await import('@iomap/block-device/node');
   const sizeBytes = job.fixedSize ?? plan.sizeBytes;
   const file = pending.inPlace
@@ -125,7 +125,7 @@ async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   const bar = context.progress('building', attempt.bytes);
   try {
     const auto = job.fixedSize === undefined;
-    const features = format.features ?? (auto ? ['^resize_inode'] : undefined);
+    const features = format.features ?? (auto ? driver.fittedFeatures : undefined);
     const request: FormatRequest = {
       ...format,
       env,

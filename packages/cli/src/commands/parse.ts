@@ -40,6 +40,14 @@ export function formatOptions(options: Options): Omit<FormatRequest, 'env'> & { 
     inodeSize: count(options, 'inodeSize', '--inode-size'),
     inodes: count(options, 'inodes', '--inodes'),
     features: features?.split(',').map((name) => name.trim()).filter((name) => name !== ''),
+    badBlocks: badBlocks(text(options, 'badBlocks')),
     reservedPercent: reserved === undefined ? undefined : Number(reserved),
   };
+}
+
+/** Block numbers, comma-separated. @throws UsageError */
+function badBlocks(list: string | undefined): readonly number[] | undefined {
+  if (list === undefined) return undefined;
+  if (!/^[0-9]{1,15}(,[0-9]{1,15})*$/.test(list)) throw new UsageError(`--bad-blocks: not a list of numbers: ${list}`);
+  return list.split(',').map(Number);
 }

@@ -25,7 +25,7 @@ export interface CommandSpec {
 const JSON_OPTION = ['--json', 'print facts as JSON'] as const;
 
 const FORMAT_OPTIONS = [
-  ['-t, --type <type>', 'type of filesystem: ext2 (default)'],
+  ['-t, --type <type>', 'type of filesystem: ext2 (default), minix'],
   ['--label <text>', 'volume label'],
   ['--uuid <uuid>', 'volume UUID'],
   ['--block-size <bytes>', 'block size: 1K, 2K, 4K, … 64K'],
@@ -33,6 +33,7 @@ const FORMAT_OPTIONS = [
   ['--inodes <count>', 'number of inodes'],
   ['--features <list>', 'features to set, or to clear with ^, comma-separated'],
   ['--reserved <percent>', 'space that only root may use'],
+  ['--bad-blocks <list>', 'blocks that are not to be used, comma-separated (minix)'],
 ] as const;
 
 export const COMMANDS: readonly CommandSpec[] = [
@@ -86,8 +87,15 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'fsck',
     args: '<image>',
-    summary: 'check; exit 0 clean, 4 errors, 8 could not run, 16 usage',
-    options: [['--repair', 'repair what can be repaired'], JSON_OPTION],
+    summary: 'check; exit 0 clean, 1 repaired, 4 errors left, 8 could not run, 16 usage',
+    options: [
+      ['-t, --type <type>', 'type of filesystem, where damage hides it'],
+      ['--repair', 'repair what can be repaired'],
+      ['-n, --dry-run', 'with --repair: say what would be done'],
+      ['--undo <file>', 'with --repair: keep what is overwritten in a file'],
+      ['--restore <file>', 'put back what such a file holds'],
+      JSON_OPTION,
+    ],
     load: () => import('./fsck.js'),
     usageExit: 16,
   },

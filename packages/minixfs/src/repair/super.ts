@@ -287,7 +287,9 @@ class Search {
       const from = Math.ceil((used % bits) / 64) * 64;
       const clear = bits - from - countSet(bytes, from, bits - from);
       // A few may be damage of their own.
-      if (clear > 0) doubts += clear <= 16 ? 0.5 : 2;
+      // So may all of them be where the device has become shorter: it has no more zones than that.
+      const isWhole = firstBlock === info.zmapBlock && info.zonesCount === Math.floor(this.#device.sizeBytes / info.zoneSize);
+      if (clear > 0) doubts += clear <= 16 || isWhole ? 0.5 : 2;
     }
     return doubts + (yield* this.#directoryDoubts(info));
   }
