@@ -59,6 +59,12 @@ function taskOf({ image, dir, options }: StartRequest): ServerTask {
   }
 }
 
+/**
+ * What leaves our caches has often grown old before, and V8 would let the heap grow to four times what is alive before it looks: 410 MB in
+ * all after 150,000 new files, 275 so, in the same time.
+ */
+const V8_OPTIONS = ['--max-semi-space-size=8', '--heap-growing-percent=60'];
+
 /** The first line that the server writes on its descriptor 3. */
 function firstReport(child: ChildProcess): Promise<ServerReport> {
   const pipe = child.stdio[3];
@@ -91,7 +97,7 @@ export async function startServer(request: StartRequest): Promise<StartedServer>
   if (mountAt(task.dir)?.source === task.image) throw new FsError('EBUSY', { why: 'mounted there already', path: task.dir });
   const program = request.program ?? fileURLToPath(new URL('./server-main.js', import.meta.url));
   const foreground = request.foreground === true;
-  const child = spawn(process.execPath, ['--max-semi-space-size=8', program, JSON.stringify(task)], {
+  const child = spawn(process.execPath, [...V8_OPTIONS, program, JSON.stringify(task)], {
     // A group of its own either way: a terminal's Ctrl-C comes to us, and we pass it on once.
     detached: true,
     stdio: ['ignore', 'ignore', foreground ? 'inherit' : 'ignore', 'pipe'],
