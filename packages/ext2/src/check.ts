@@ -7,13 +7,14 @@
  *   a limit.
  * - What is damaged is reported, not thrown. Thrown: a feature that we do not have, a device that fails.
  */
+import { Findings } from '@iomap/block-map';
 import type { BlockDevice } from '@iomap/block-device';
 import { isCode, type FsError, type Io } from '@iomap/io';
 
 import { DirectoryPass } from './check/directories.js';
 import { checkResizeInode, checkSuper, readGroupDescs } from './check/groups.js';
 import { InodePass } from './check/inodes.js';
-import { Findings, type Finding } from './check/report.js';
+import type { Finding, FindingStructure } from './check/report.js';
 import { withPaths } from './check/paths.js';
 import { CheckState, type CheckStats } from './check/state.js';
 import { checkBitmaps, checkLinks, checkTree } from './check/tree.js';
@@ -74,7 +75,7 @@ export function* check(device: BlockDevice, options: CheckOptions = {}): Io<Chec
     throw error;
   }
   if (geometry.blockSize < device.sectorSize) return fatalReport("blocks are smaller than the device's sectors");
-  const findings = new Findings(options.maxFindings ?? FINDINGS_MAX);
+  const findings = new Findings<FindingStructure>(options.maxFindings ?? FINDINGS_MAX);
   const state = new CheckState({ device, geometry, superView: Ext2Super.at(superBytes), findings });
   const uncheckable = uncheckableFeatures(geometry.compat, geometry.roCompat);
   for (const name of uncheckable) findings.error('superblock', 'feature-unknown', `the feature ${name} is not known`);

@@ -64,18 +64,18 @@ export function findEntry(buf: Buf, blockSize: number, name: string): number {
   return -1;
 }
 
-/** Calls `visit` for each used entry from the first at or after `from`; stops when it says false. */
+/** Calls `visit` with each used entry and where the next begins, from the first at or after `from`; stops when it says false. */
 export function eachEntry(
   buf: Buf,
   blockSize: number,
   from: number,
-  visit: (offset: number, recLen: number) => boolean,
+  visit: (offset: number, next: number) => boolean,
 ): boolean {
   for (let offset = 0; offset < blockSize; ) {
     const recLen = recLenAt(buf, blockSize, offset);
     if (offset >= from && inodeAt(buf, offset) !== 0) {
       checkName(buf, blockSize, offset, recLen);
-      if (!visit(offset, recLen)) return false;
+      if (!visit(offset, offset + recLen)) return false;
     }
     offset += recLen;
   }

@@ -9,11 +9,11 @@
  * I1: places go up along a listing, also where a corrupt index or leaf is out of order (an entry outside of its leaf's range is
  * taken to be at the range's edge), so a listing ends.
  */
+import { hashName, type TakeEntry } from '@iomap/block-map';
 import type { Buf } from '@iomap/buffer-cache';
 import type { Io } from '@iomap/io';
 import { eachEntry, nameAt } from './dir-block.js';
 import type { DirBlocks } from './dir-blocks.js';
-import { hashName } from './dir-state.js';
 import { dxHash } from './hash.js';
 import { cursorAt, loadProbe, moveOn, nextHash, type LeafCursor } from './htree.js';
 import type { Ext2InodeInCore } from './inode.js';
@@ -25,9 +25,6 @@ const MINOR = 2 ** 18;
 const HASH_MAX = 0xffff_fffe;
 /** Leaves with names of one hash that are sorted together; a sound index needs no more. */
 const GROUP_LEAVES_MAX = 64;
-
-/** Takes an entry at `offset` of `buf`, whose listing goes on at `cookie` after it; false = not taken, stop. */
-export type TakeEntry = (buf: Buf, offset: number, name: string, cookie: number) => boolean;
 
 interface Listed {
   readonly buf: Buf;

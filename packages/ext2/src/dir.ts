@@ -1,67 +1,61 @@
 /**
- * Directories: look-up, insert, remove, list. Linear blocks, with an htree index where the filesystem has one.
+ * Directories: look-up, insert, remove, list. Linear ones are `@iomap/block-map`'s over ext2's entries; here, the htree index where
+ * the filesystem has one.
  *
  * - `peekFind` is plain and answers from cached blocks; `find` reads what is missing and asks it again, so there is one truth.
- * - A linear directory beyond a few blocks gets an index of names in core, built at the first look-up and kept; room for new names
- *   is remembered per block. So neither kind goes quadratic.
  * - readdir cookies of linear directories are byte offsets of the entry that comes next, since entries there never move;
  *   those of indexed ones are made of names (dir-list.ts).
  */
-import type { Buf } from '@iomap/buffer-cache';
+import { LinearDirs, type EntryFormat, type Found, type TakeEntry } from '@iomap/block-map';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import type { DirEmit, FileType, Name } from '@iomap/vfs';
-import {
-  eachEntry,
-  fileTypeAt,
-  findEntry,
-  inodeAt,
-  insertEntry,
-  nameAt,
-  removeEntry,
-  retarget,
-  writeEntry,
-  type NewEntry,
-} from './dir-block.js';
+import { eachEntry, fileTypeAt, findEntry, inodeAt, insertEntry, nameAt, removeEntry, retarget, writeEntry, type NewEntry } from './dir-block.js';
 import type { DirBlocks } from './dir-blocks.js';
-import { HashedListing, type TakeEntry } from './dir-list.js';
-import { DirState, NameIndex, NAMES_MAX } from './dir-state.js';
+import { HashedListing } from './dir-list.js';
 import { addIndexed, makeIndexed, nextLeaf, probe } from './htree.js';
 import { FLAG_INDEX, type Ext2InodeInCore } from './inode.js';
 import { COMPAT, dirRecLen, fileTypeOfMode, FT_DIR } from './ondisk.js';
 import type { Volume } from './volume.js';
 
-/** Linear directories of up to this many blocks are searched block by block. */
-const SCAN_BLOCKS_MAX = 4;
-/** Directories that may have an index of names in core at a time. */
-const NAME_INDEXES_MAX = 8;
-
 const FILE_TYPES: readonly FileType[] = ['unknown', 'file', 'directory', 'char', 'block', 'fifo', 'socket', 'symlink'];
+/** Bytes of the shortest entry. */
+const ENTRY_MIN = 12;
 
-/** Where an entry is; reused by the caller. */
-export interface Found {
-  /** 0: there is none. */
-  ino: number;
-  /** Directory block and offset in it. */
-  index: number;
-  offset: number;
-  /** What must be read before the answer is known; -1: the index of names must be built. */
-  missing: number;
+/** ext2's entries, as linear directories see them. */
+function entryFormat(vol: Volume): EntryFormat<Ext2InodeInCore, NewEntry> {
+  const { blockSize } = vol;
+  const { inodesCount } = vol.info;
+  return {
+    perBlock: blockSize / ENTRY_MIN,
+    needMin: ENTRY_MIN,
+    nameMax: 255,
+    find: (_dir, buf, _index, name) => findEntry(buf, blockSize, name),
+    each: (_dir, buf, _index, from, visit) => eachEntry(buf, blockSize, from, visit),
+    nameAt,
+    inoAt(dir, buf, offset) {
+      const ino = inodeAt(buf, offset);
+      if (ino > inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
+      return ino;
+    },
+    need: (entry) => dirRecLen(entry.name.length),
+    insert: (_dir, buf, _index, entry) => insertEntry(buf, blockSize, entry),
+    remove: (buf, offset) => removeEntry(buf, blockSize, offset),
+  };
 }
-
-export const newFound = (): Found => ({ ino: 0, index: 0, offset: 0, missing: 0 });
 
 export class Directories {
   readonly blocks: DirBlocks;
+  readonly linear: LinearDirs<Ext2InodeInCore, NewEntry>;
   readonly #vol: Volume;
   readonly #blockSize: number;
   readonly #hasFileType: boolean;
   readonly #hasIndex: boolean;
-  /** Directories with an index of names, the longest unused first. */
-  readonly #named = new Set<Ext2InodeInCore>();
+  readonly #peek = (dir: Ext2InodeInCore, name: Name, out: Found): boolean => this.peekFind(dir, name, out);
 
   constructor(vol: Volume, blocks: DirBlocks) {
     this.#vol = vol;
     this.blocks = blocks;
+    this.linear = new LinearDirs<Ext2InodeInCore, NewEntry>(vol, blocks, entryFormat(vol));
     this.#blockSize = vol.blockSize;
     this.#hasFileType = vol.info.filetype;
     this.#hasIndex = (vol.info.compat & COMPAT.dir_index) !== 0;
@@ -75,58 +69,19 @@ export class Directories {
     return this.#hasIndex && (dir.flags & FLAG_INDEX) !== 0;
   }
 
-  /** Checks the name at one place; true when it is there. */
-  #look(dir: Ext2InodeInCore, buf: Buf, index: number, name: Name, out: Found): boolean {
-    const offset = findEntry(buf, this.#blockSize, name);
-    if (offset < 0) return false;
-    const ino = inodeAt(buf, offset);
-    if (ino > this.#vol.info.inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
-    out.ino = ino;
-    out.index = index;
-    out.offset = offset;
-    return true;
-  }
-
   /**
    * Finds a name in cached blocks.
    * @returns false when `out.missing` must be read first
    * @throws FsError EUCLEAN
    */
   peekFind(dir: Ext2InodeInCore, name: Name, out: Found): boolean {
-    out.ino = 0;
-    if (name.length === 0 || name.length > 255) return true;
     if (this.#isIndexed(dir) && name !== '.' && name !== '..') {
+      out.ino = 0;
+      if (name.length === 0 || name.length > 255) return true;
       const answer = this.#peekIndexed(dir, name, out);
       if (answer !== undefined) return answer;
     }
-    const total = this.blocks.count(dir);
-    if (total > SCAN_BLOCKS_MAX && name !== '.' && name !== '..') {
-      const names = dir.dir?.names;
-      if (names === undefined) {
-        out.missing = -1;
-        return false;
-      }
-      for (const index of names.candidates(name)) {
-        if (index >= total) continue;
-        const buf = this.blocks.peek(dir, index);
-        if (buf === undefined) {
-          out.missing = index;
-          return false;
-        }
-        if (this.#look(dir, buf, index, name, out)) return true;
-      }
-      return true;
-    }
-    const last = Math.min(total, SCAN_BLOCKS_MAX);
-    for (let index = 0; index < last; index++) {
-      const buf = this.blocks.peek(dir, index);
-      if (buf === undefined) {
-        out.missing = index;
-        return false;
-      }
-      if (this.#look(dir, buf, index, name, out)) return true;
-    }
-    return true;
+    return this.linear.peekFind(dir, name, out);
   }
 
   /** Undefined: the index is not sound, search as if it were linear. */
@@ -146,7 +101,7 @@ export class Directories {
         out.missing = leaf;
         return false;
       }
-      if (this.#look(dir, buf, leaf, name, out)) return true;
+      if (this.linear.look(dir, buf, leaf, name, out)) return true;
       leaf = nextLeaf(this.blocks, dir, found);
       if (leaf === -2) return undefined;
     }
@@ -159,58 +114,13 @@ export class Directories {
    * Lock: the directory, shared. Waits on: reads of directory blocks; all of them, once, for a large linear one.
    * @throws FsError EUCLEAN, EIO
    */
-  *find(dir: Ext2InodeInCore, name: Name, out: Found): Io<void> {
-    const held: Buf[] = [];
-    try {
-      while (!this.peekFind(dir, name, out)) {
-        if (out.missing >= 0) {
-          held.push((yield* this.blocks.read(dir, out.missing)).hold());
-        } else if (!(yield* this.#buildNames(dir))) {
-          yield* this.#scan(dir, name, out);
-          return;
-        }
-      }
-    } finally {
-      for (const buf of held) buf.put();
-    }
-  }
-
-  /** Searches block by block: for a directory with more names than an index may hold. */
-  *#scan(dir: Ext2InodeInCore, name: Name, out: Found): Io<void> {
-    const total = this.blocks.count(dir);
-    for (let index = 0; index < total; index++) {
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
-      if (this.#look(dir, buf, index, name, out)) return;
-    }
-  }
-
-  /** Builds the index of names; false when there are too many. */
-  *#buildNames(dir: Ext2InodeInCore): Io<boolean> {
-    const total = this.blocks.count(dir);
-    // Even the shortest names, 12 bytes each, would be too many: do not start.
-    if (total * Math.floor(this.#blockSize / 24) > NAMES_MAX) return false;
-    const names = new NameIndex();
-    for (let index = 0; index < total; index++) {
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
-      const fits = eachEntry(buf, this.#blockSize, 0, (offset) => names.add(nameAt(buf, offset), index));
-      if (!fits) return false;
-    }
-    (dir.dir ??= new DirState()).names = names;
-    this.#named.delete(dir);
-    this.#named.add(dir);
-    if (this.#named.size > NAME_INDEXES_MAX) {
-      for (const oldest of this.#named) {
-        this.forget(oldest);
-        break;
-      }
-    }
-    return true;
+  find(dir: Ext2InodeInCore, name: Name, out: Found): Io<void> {
+    return this.linear.find(dir, name, out, this.#peek);
   }
 
   /** Drops what is kept in core about a directory. */
   forget(dir: Ext2InodeInCore): void {
-    this.#named.delete(dir);
-    if (dir.dir !== undefined) dir.dir.names = undefined;
+    this.linear.forget(dir);
   }
 
   /**
@@ -230,46 +140,19 @@ export class Directories {
       dir.flags &= ~FLAG_INDEX;
       this.#vol.markInodeDirty(dir);
     }
-    yield* this.#addLinear(dir, entry);
-  }
-
-  *#addLinear(dir: Ext2InodeInCore, entry: NewEntry): Io<void> {
-    const state = (dir.dir ??= new DirState());
+    if (yield* this.linear.addInside(dir, entry)) return;
     const total = this.blocks.count(dir);
-    const need = dirRecLen(entry.name.length);
-    for (let index = 0; index < total; index++) {
-      const known = state.gaps[index] ?? -1;
-      if (known >= 0 && known < need) continue;
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
-      if (this.#put(dir, buf, index, entry)) return;
+    if (total === 1 && this.#hasIndex && (yield* makeIndexed(this.#vol, this.blocks, dir))) {
+      dir.dir = undefined;
+      if (yield* addIndexed(this.#vol, this.blocks, dir, entry)) return;
     }
-    if (total === 1 && this.#hasIndex) {
-      if (yield* makeIndexed(this.#vol, this.blocks, dir)) {
-        dir.dir = undefined;
-        if (yield* addIndexed(this.#vol, this.blocks, dir, entry)) return;
-      }
-    }
-    const buf = yield* this.blocks.append(dir);
-    this.#put(dir, buf, total, entry);
-  }
-
-  #put(dir: Ext2InodeInCore, buf: Buf, index: number, entry: NewEntry): boolean {
-    const state = (dir.dir ??= new DirState());
-    const gap = insertEntry(buf, this.#blockSize, entry);
-    while (state.gaps.length < index) state.gaps.push(-1);
-    state.gaps[index] = gap;
-    if (gap !== -1) return false;
-    this.#vol.markDirty(buf, dir);
-    if (state.names?.add(entry.name, index) === false) this.forget(dir);
-    return true;
+    const index = this.blocks.count(dir);
+    this.linear.put(dir, yield* this.blocks.append(dir), index, entry);
   }
 
   /** Removes the entry at `found`, which was found under the same lock. */
-  *remove(dir: Ext2InodeInCore, found: Found): Io<void> {
-    const buf = this.blocks.peek(dir, found.index) ?? (yield* this.blocks.read(dir, found.index));
-    removeEntry(buf, this.#blockSize, found.offset);
-    this.#vol.markDirty(buf, dir);
-    if (dir.dir !== undefined && found.index < dir.dir.gaps.length) dir.dir.gaps[found.index] = -1;
+  remove(dir: Ext2InodeInCore, found: Found): Io<void> {
+    return this.linear.remove(dir, found);
   }
 
   /** Points the entry at `found` to another inode. */
@@ -289,17 +172,8 @@ export class Directories {
   }
 
   /** Has it entries beside '.' and '..'? */
-  *isEmpty(dir: Ext2InodeInCore): Io<boolean> {
-    const total = this.blocks.count(dir);
-    for (let index = 0; index < total; index++) {
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
-      const none = eachEntry(buf, this.#blockSize, 0, (offset) => {
-        const name = nameAt(buf, offset);
-        return name === '.' || name === '..';
-      });
-      if (!none) return false;
-    }
-    return true;
+  isEmpty(dir: Ext2InodeInCore): Io<boolean> {
+    return this.linear.isEmpty(dir);
   }
 
   /** Lists entries from `cookie` on: by hash where the directory has an index or may get one, else by byte offset. */
@@ -310,21 +184,17 @@ export class Directories {
       if (this.blocks.count(dir) === 1) return yield* listing.single();
       if (this.#isIndexed(dir) && (yield* listing.indexed())) return;
     }
-    yield* this.#listLinear(dir, cookie, take);
+    yield* this.linear.list(dir, cookie, take);
   }
 
   /** Lists all entries in the order of the disk, where no cookie is needed. */
   list(dir: Ext2InodeInCore, emit: DirEmit): Io<void> {
-    return this.#listLinear(dir, 0, this.#taking(dir, emit));
+    return this.linear.list(dir, 0, this.#taking(dir, emit));
   }
 
   /** `list` of a directory of one block that is cached or can be read within the call; false = nothing was emitted. */
   peekList(dir: Ext2InodeInCore, emit: DirEmit): boolean {
-    const buf = this.blocks.count(dir) === 1 ? this.blocks.only(dir) : undefined;
-    if (buf === undefined) return false;
-    const take = this.#taking(dir, emit);
-    eachEntry(buf, this.#blockSize, 0, (offset, recLen) => take(buf, offset, nameAt(buf, offset), offset + recLen));
-    return true;
+    return this.linear.peekList(dir, this.#taking(dir, emit));
   }
 
   #taking(dir: Ext2InodeInCore, emit: DirEmit): TakeEntry {
@@ -335,18 +205,5 @@ export class Directories {
       const type = this.#hasFileType ? (FILE_TYPES[fileTypeAt(buf, offset)] ?? 'unknown') : 'unknown';
       return emit(name, ino, type, next);
     };
-  }
-
-  *#listLinear(dir: Ext2InodeInCore, cookie: number, take: TakeEntry): Io<void> {
-    const blockSize = this.#blockSize;
-    const total = this.blocks.count(dir);
-    for (let index = Math.floor(cookie / blockSize); index < total; index++) {
-      const base = index * blockSize;
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
-      const wentOn = eachEntry(buf, blockSize, Math.max(0, cookie - base), (offset, recLen) =>
-        take(buf, offset, nameAt(buf, offset), base + offset + recLen),
-      );
-      if (!wentOn) return;
-    }
   }
 }

@@ -5,6 +5,7 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, counts and superblock, all buffers, a flush.
  */
+import { flushFiles, newFound, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { bmap, fiemap, invalidateRange, seekData, seekHole, truncatePageCache } from '@iomap/iomap-core';
 import type {
@@ -17,13 +18,10 @@ import type {
   SetAttr,
   StatFs,
 } from '@iomap/vfs';
-import { Directories, newFound } from './dir.js';
+import { Directories } from './dir.js';
 import { bufferDirBlocks } from './dir-blocks.js';
-import { flushFiles } from './dirty-files.js';
-import type { MapRun } from './extent-cache.js';
 import { fileSizeMax, FileOps } from './file-ops.js';
 import { groupHead } from './geometry.js';
-import { readMap } from './indirect.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
 import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
 import { destroyInode, keepIndexFlag, Names, newInode } from './namei.js';
@@ -257,7 +255,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     const corruptLink = (why: string): FsError => new FsError('EUCLEAN', { why, detail: { ino: inode.ino, field: 'i_size' } });
     if (inode.size === 0 || inode.size > vol.blockSize) throw corruptLink('a symbolic link larger than a block');
     const run: MapRun = { block: 0, count: 0 };
-    yield* readMap(vol, inode, 0, run);
+    yield* vol.map.read(inode, 0, run);
     if (run.block === 0) throw corruptLink('a symbolic link without a block');
     const buf = vol.peekBlock(run.block) ?? (yield* vol.readBlock(run.block));
     return buf.bytes.slice(0, inode.size);

@@ -254,7 +254,7 @@ export function* addIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore
       const frame = node === undefined ? top : splitIndex(vol, dir, found, { buf: node, index: nodeIndex });
       splitLeaf(vol, dir, { found, frame, leaf, fresh, leafIndex, entry });
     } catch (error) {
-      if (error instanceof FsError && error.code === 'ENOSPC' && blocks.count(dir) > before) yield* blocks.shrink(dir, before);
+      if (error instanceof FsError && error.code === 'ENOSPC' && blocks.count(dir) > before) yield* blocks.shrink(dir, before, blocks.count(dir));
       throw error;
     }
     return true;

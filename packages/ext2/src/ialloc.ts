@@ -7,7 +7,7 @@
  */
 import type { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
-import { clearRange, findNextZero, setRange, testBit } from './bitmap.js';
+import { clearRange, findNextZero, setRange, testBit } from '@iomap/block-map';
 import { FLAG_TOPDIR, type Ext2InodeInCore } from './inode.js';
 import { peekFreeSlot, readSlot } from './inode-table.js';
 import { ROOT_INO } from './ondisk.js';

@@ -1,7 +1,8 @@
 export { bulkBuild, type BulkJob } from './bulk/build.js';
 export { linearBlocks } from './bulk/directory.js';
 export { check, type CheckOptions, type CheckPass, type CheckReport } from './check.js';
-export type { Finding, FindingPlace, FindingStructure, Severity } from './check/report.js';
+export type { Finding, FindingStructure } from './check/report.js';
+export type { FindingPlace, Severity } from '@iomap/block-map';
 export { mkfs, type MkfsResult } from './mkfs.js';
 export { mkfsOptions, type MkfsOptions } from './mkfs-options.js';
 export { Ext2FileSystem } from './fs.js';

@@ -7,11 +7,10 @@
  * I1  `cookie` goes up at every change of the block map; a mapping that was sampled under another value is stale.
  * I2  A dirty inode is in `Volume.dirtyInodes`.
  */
+import { ExtentCache, type DirState, type Reservation } from '@iomap/block-map';
 import { corrupt, RwLock, type FsError, type Timespec } from '@iomap/io';
 import type { AddressSpace } from '@iomap/page-cache';
 import { S_IFMT, type Inode } from '@iomap/vfs';
-import type { DirState } from './dir-state.js';
-import { ExtentCache } from './extent-cache.js';
 import {
   Ext2InodeLarge,
   EXTENTS_FL,
@@ -23,7 +22,6 @@ import {
   INLINE_DATA_FL,
   XATTR_MAGIC,
 } from './ondisk.js';
-import type { Reservation } from './reservation.js';
 
 export {
   IFBLK as S_IFBLK,

@@ -6,7 +6,7 @@
  */
 import type { Timespec } from '@iomap/io';
 
-import { setRange } from './bitmap.js';
+import { setRange } from '@iomap/block-map';
 import { groupBlocks, groupFirstBlock, groupHasSuper, groupHead, type Geometry } from './geometry.js';
 import type { MkfsSettings } from './mkfs-options.js';
 import { resizeInodeBytes, type MkfsPlan } from './mkfs-plan.js';

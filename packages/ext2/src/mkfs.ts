@@ -7,8 +7,9 @@
  *   (I1).
  * - The same options, size and `Env` give the same bytes.
  */
+import { DeviceWriter, wipeSignatures } from '@iomap/block-map';
 import type { BlockDevice } from '@iomap/block-device';
-import { FsError, roundDown, submitAll, submitBio, systemEnv, type BioRequest, type Env, type Io } from '@iomap/io';
+import { FsError, systemEnv, type Env, type Io } from '@iomap/io';
 
 import { blockPos, gdtBlock, groupHasSuper, groupHead, superPos, type Geometry } from './geometry.js';
 import {
@@ -25,11 +26,6 @@ import { parseMkfsOptions, type MkfsOptions, type MkfsSettings } from './mkfs-op
 import { planFilesystem, type MkfsPlan } from './mkfs-plan.js';
 import { COMPAT, Ext2Super, featureNames, INCOMPAT, RO_COMPAT, SUPER_POS } from './ondisk.js';
 
-/**
- * Signatures that others look for lie in the first 68 KiB (btrfs at 64 KiB) and, for RAID and GPT, in the last 64 KiB.
- */
-const WIPE_HEAD_BYTES = 68 * 1024;
-const WIPE_TAIL_BYTES = 64 * 1024;
 /** Groups whose bitmaps are in memory at once. */
 const BATCH_GROUPS = 64;
 
@@ -51,59 +47,13 @@ export interface MkfsResult {
   readonly features: readonly string[];
 }
 
-export class Writer {
-  readonly #device: BlockDevice;
-  readonly #maxBytes: number;
-  #requests: BioRequest[] = [];
-
-  constructor(device: BlockDevice) {
-    this.#device = device;
-    this.#maxBytes = roundDown(device.limits.maxBioBytes, device.sectorSize);
-  }
-
-  write(pos: number, bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += this.#maxBytes) {
-      const segment = bytes.subarray(at, at + this.#maxBytes);
-      const bio = { op: 'write', pos: pos + at, segments: [segment], lengthBytes: segment.length } as const;
-      this.#requests.push({ kind: 'bio', target: this.#device, bio });
-    }
-  }
-
-  zeroes(pos: number, lengthBytes: number): void {
-    if (lengthBytes <= 0) return;
-    this.#requests.push({
-      kind: 'bio',
-      target: this.#device,
-      bio: { op: 'writeZeroes', pos, segments: [], lengthBytes },
-    });
-  }
-
-  *submit(): Io<void> {
-    const requests = this.#requests;
-    this.#requests = [];
-    if (requests.length > 0) yield* submitAll(requests);
-  }
-
-  *flush(): Io<void> {
-    yield* submitBio(this.#device, { op: 'flush', pos: 0, segments: [], lengthBytes: 0 });
-  }
-}
-
 const uuidText = (bytes: Uint8Array): string => {
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 };
 
-export function* wipe(writer: Writer, device: BlockDevice, sizeBytes: number): Io<void> {
-  const end = roundDown(sizeBytes, device.sectorSize);
-  writer.zeroes(0, Math.min(WIPE_HEAD_BYTES, end));
-  const tail = Math.max(WIPE_HEAD_BYTES, roundDown(end - WIPE_TAIL_BYTES, device.sectorSize));
-  if (tail < end) writer.zeroes(tail, end - tail);
-  yield* writer.submit();
-}
-
 /** The descriptor copies of one group. */
-export function writeDescs(writer: Writer, geometry: Geometry, group: number, descs: Uint8Array): void {
+export function writeDescs(writer: DeviceWriter, geometry: Geometry, group: number, descs: Uint8Array): void {
   const head = groupHead(geometry, group);
   const { blockSize } = geometry;
   if (head.oldGdt > 0) {
@@ -117,7 +67,7 @@ export function writeDescs(writer: Writer, geometry: Geometry, group: number, de
 }
 
 /** A superblock copy, as a whole block where the superblock is not one. */
-export function writeBackupSuper(writer: Writer, geometry: Geometry, group: number, superBytes: Uint8Array): void {
+export function writeBackupSuper(writer: DeviceWriter, geometry: Geometry, group: number, superBytes: Uint8Array): void {
   const block = new Uint8Array(geometry.blockSize);
   block.set(superBytes);
   Ext2Super.at(block).s_block_group_nr = group % 65536;
@@ -125,7 +75,7 @@ export function writeBackupSuper(writer: Writer, geometry: Geometry, group: numb
 }
 
 function* writeGroups(
-  writer: Writer,
+  writer: DeviceWriter,
   plan: MkfsPlan,
   content: { readonly superBytes: Uint8Array; readonly descs: Uint8Array; readonly zeroTables: boolean },
 ): Io<void> {
@@ -143,7 +93,7 @@ function* writeGroups(
   yield* writer.submit();
 }
 
-export function* writePrimarySuper(writer: Writer, geometry: Geometry, superBytes: Uint8Array): Io<void> {
+export function* writePrimarySuper(writer: DeviceWriter, geometry: Geometry, superBytes: Uint8Array): Io<void> {
   if (geometry.blockSize === SUPER_POS) {
     writer.write(SUPER_POS, superBytes);
   } else {
@@ -222,8 +172,8 @@ export function* mkfs(device: BlockDevice, options: MkfsOptions = {}, env: Env =
   const { bytes: descs, ...free } = buildGroupDescs(plan);
   const superBytes = buildSuper(plan, settings, identity, free);
   const tables = groupTables(plan, 0);
-  const writer = new Writer(device);
-  yield* wipe(writer, device, sizeBytes);
+  const writer = new DeviceWriter(device);
+  yield* wipeSignatures(writer, device, sizeBytes);
   yield* writeGroups(writer, plan, { superBytes, descs, zeroTables: !settings.assumeZeroed });
   writer.write(blockPos(geometry, tables.inodeTable), buildInodes(plan, settings, identity.now));
   writer.write(blockPos(geometry, tables.end), buildDataBlocks(plan));

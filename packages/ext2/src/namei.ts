@@ -5,10 +5,11 @@
  * as far as a filesystem without a journal can say so (what reaches the device first is the buffer cache's business
  * until an fsync or sync).
  */
+import { forgetBlocks, newFound, truncateBlocks, type Found, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import type { NewInode } from '@iomap/vfs';
 import { allocInode, freeInode } from './ialloc.js';
-import { newFound, type Directories, type Found } from './dir.js';
+import type { Directories } from './dir.js';
 import {
   encodeDev,
   Ext2InodeInCore,
@@ -21,10 +22,7 @@ import {
   S_IFREG,
 } from './inode.js';
 import { writeInode } from './inode-table.js';
-import { allocMap, readMap } from './indirect.js';
 import { LINK_MAX } from './ondisk.js';
-import { truncateBlocks } from './truncate.js';
-import type { MapRun } from './extent-cache.js';
 import type { Volume } from './volume.js';
 import { inheritAcl, releaseXattrBlock } from './xattr.js';
 
@@ -75,8 +73,8 @@ export function* newInode(vol: Volume, parent: Ext2InodeInCore, init: NewInode):
 export function* destroyInode(vol: Volume, inode: Ext2InodeInCore, now: Timespec): Io<void> {
   const { isDirectory } = inode;
   if (inode.hasBlockMap()) {
-    if (!inode.isFile) yield* forgetBlocks(vol, inode);
-    yield* truncateBlocks(vol, inode, 0);
+    if (!inode.isFile) yield* forgetBlocks(vol.map, inode, vol.blockSize);
+    yield* truncateBlocks(vol.map, inode, 0);
   }
   yield* releaseXattrBlock(vol, inode);
   inode.size = 0;
@@ -87,17 +85,6 @@ export function* destroyInode(vol: Volume, inode: Ext2InodeInCore, now: Timespec
   yield* writeInode(vol, inode);
   inode.isGone = true;
   yield* freeInode(vol, inode.ino, isDirectory);
-}
-
-/** Drops the buffers of blocks that live in the buffer cache: a directory's, a long link's. */
-function* forgetBlocks(vol: Volume, inode: Ext2InodeInCore): Io<void> {
-  const run: MapRun = { block: 0, count: 0 };
-  const total = Math.ceil(inode.size / vol.blockSize);
-  for (let at = 0; at < total; at += run.count) {
-    yield* readMap(vol, inode, at, run);
-    const n = run.block === 0 ? 0 : Math.min(run.count, total - at);
-    for (let i = 0; i < n; i++) yield* vol.forgetBlock(run.block + i);
-  }
 }
 
 function touchDir(vol: Volume, dir: Ext2InodeInCore, now: Timespec): void {
@@ -178,7 +165,7 @@ export class Names {
         const run: MapRun = { block: 0, count: 0 };
         // The size first: a link without blocks would be a fast one.
         inode.size = target.length;
-        yield* allocMap(vol, inode, { fileBlock: 0, want: 1 }, run);
+        yield* vol.map.alloc(inode, { fileBlock: 0, want: 1 }, run);
         const buf = yield* vol.newBlock(run.block);
         buf.bytes.set(target);
         vol.markDirty(buf, inode);

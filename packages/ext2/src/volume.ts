@@ -6,13 +6,26 @@
  * - `shutdown` is final: after a corrupt structure was met by a change, or a metadata write failed, nothing is written.
  */
 import type { BlockDevice } from '@iomap/block-device';
+import {
+  BlockMap,
+  Evicted,
+  forgetBlock,
+  newBlock,
+  Reservations,
+  type AllocRequest,
+  type BitmapSpace,
+  type BlockRun,
+  type MapHost,
+  type MapShape,
+} from '@iomap/block-map';
 import type { Buf, BufferCache } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Env, type Io, type Timespec } from '@iomap/io';
 import type { WritebackOps } from '@iomap/iomap-core';
 import type { AddressSpace, PageCache } from '@iomap/page-cache';
+import { allocRun, blockSpace, freeRun } from './balloc.js';
+import { groupFirstBlock } from './geometry.js';
 import type { Groups } from './groups.js';
-import type { Ext2InodeInCore } from './inode.js';
-import { Reservations } from './reservation.js';
+import { NDIR_BLOCKS, type Ext2InodeInCore } from './inode.js';
 import type { SuperInfo } from './super.js';
 import type { XattrBlockCache } from './xattr-block.js';
 
@@ -31,31 +44,7 @@ export interface VolumeParts {
   readonly makeWritebackOps: (vol: Volume) => WritebackOps<Ext2InodeInCore>;
 }
 
-/** Inode numbers in the order they were last added, so that a sync forgets those alone that it has written. */
-export class Evicted {
-  readonly #order = new Map<number, number>();
-  /** Additions so far. */
-  count = 0;
-
-  add(ino: number): void {
-    this.#order.delete(ino);
-    this.#order.set(ino, ++this.count);
-  }
-
-  has(ino: number): boolean {
-    return this.#order.has(ino);
-  }
-
-  /** Forgets what was added when `count` was this or less. */
-  forget(count: number): void {
-    for (const [ino, added] of this.#order) {
-      if (added > count) return;
-      this.#order.delete(ino);
-    }
-  }
-}
-
-export class Volume {
+export class Volume implements MapHost<Ext2InodeInCore> {
   readonly device: BlockDevice;
   readonly buffers: BufferCache;
   readonly pages: PageCache;
@@ -69,6 +58,9 @@ export class Volume {
   /** 512-byte units of a block. */
   readonly sectorsPerBlock: number;
   readonly reservations = new Reservations();
+  readonly shape: MapShape;
+  readonly map: BlockMap<Ext2InodeInCore>;
+  readonly space: BitmapSpace;
   readonly dirtyInodes = new Set<Ext2InodeInCore>();
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles = new Set<Ext2InodeInCore>();
@@ -96,6 +88,10 @@ export class Volume {
     this.blockSize = parts.info.blockSize;
     this.sectorsPerBlock = this.blockSize / 512;
     this.xattrBlocks = parts.xattrBlocks;
+    const { blockSize } = this;
+    this.shape = { direct: NDIR_BLOCKS, levels: 3, pointerBytes: 4, littleEndian: true, blockSize, treeBytes: blockSize };
+    this.map = new BlockMap<Ext2InodeInCore>(this);
+    this.space = blockSpace(this);
     this.makeMapping = (inode) => parts.makeMapping(this, inode);
     this.writebackOps = parts.makeWritebackOps(this);
     const seed = new Uint8Array(4);
@@ -156,20 +152,41 @@ export class Volume {
   }
 
   /** The buffer of a block that was just allocated: zeroes, not yet dirty. */
-  *newBlock(block: number): Io<Buf> {
-    const pos = block * this.blockSize;
-    let buf = this.buffers.get(pos, this.blockSize);
-    while (buf.reading || buf.writing) {
-      yield* this.buffers.settle(pos);
-      buf = this.buffers.get(pos, this.blockSize);
-    }
-    return buf.zero();
+  newBlock(block: number): Io<Buf> {
+    return newBlock(this.buffers, block * this.blockSize, this.blockSize);
   }
 
   /** Drops the buffer of a metadata block that is being freed. */
-  *forgetBlock(block: number): Io<void> {
-    const pos = block * this.blockSize;
-    if (!this.buffers.forget(pos)) yield* this.buffers.settle(pos);
+  forgetBlock(block: number): Io<void> {
+    return forgetBlock(this.buffers, block * this.blockSize);
+  }
+
+  // What the block map asks (`MapHost`) --------------------------------------------------------------------------------
+
+  isDataRange(block: number, count: number): boolean {
+    return this.groups.isDataRange(block, count);
+  }
+
+  /** A file's first block goes to its inode's group. */
+  firstGoal(inode: Ext2InodeInCore): number {
+    return groupFirstBlock(this.info, Math.floor((inode.ino - 1) / this.info.inodesPerGroup));
+  }
+
+  allocRun(inode: Ext2InodeInCore, request: Pick<AllocRequest, 'goal' | 'want' | 'sequential'>): Io<BlockRun> {
+    return allocRun(this, { ...request, holder: inode.isFile ? inode : undefined });
+  }
+
+  freeRun(block: number, count: number): Io<void> {
+    return freeRun(this, block, count);
+  }
+
+  blocksChanged(inode: Ext2InodeInCore, by: number): void {
+    inode.blocks = Math.max(0, inode.blocks + by * this.sectorsPerBlock);
+    this.markInodeDirty(inode);
+  }
+
+  dropReservation(inode: Ext2InodeInCore): void {
+    this.reservations.drop(inode);
   }
 }
 

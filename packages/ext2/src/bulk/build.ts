@@ -8,6 +8,7 @@
  * I1  The primary superblock is written last, after a flush: an image that is not whole does not look whole.
  * I2  The same tree, options, size and `Env` give the same bytes.
  */
+import { DeviceWriter, wipeSignatures } from '@iomap/block-map';
 import type { BlockDevice } from '@iomap/block-device';
 import { divCeil, FsError, systemEnv, withContext, type Env, type Io, type Timespec } from '@iomap/io';
 import type { BulkData, BulkNode, BulkOptions } from '@iomap/vfs';
@@ -16,7 +17,7 @@ import { blockPos, gdtBlock, groupHasSuper, groupOfInode, maxFileBytes, type Geo
 import { encodeDev, encodeInode, Ext2InodeInCore, FAST_SYMLINK_MAX, FLAG_INDEX } from '../inode.js';
 import { buildDataBlocks, buildGroupDescs, buildInodes, buildReservedGdt, buildSuper, groupTables } from '../mkfs-image.js';
 import type { MkfsOptions } from '../mkfs-options.js';
-import { prepareMkfs, resultOf, wipe, writeBackupSuper, writeDescs, writePrimarySuper, Writer, type MkfsJob, type MkfsResult } from '../mkfs.js';
+import { prepareMkfs, resultOf, writeBackupSuper, writeDescs, writePrimarySuper, type MkfsJob, type MkfsResult } from '../mkfs.js';
 import { COMPAT, DYNAMIC_REV, fileTypeOfMode, NDIR_BLOCKS, RO_COMPAT } from '../ondisk.js';
 import { AttributeWriter } from './attributes.js';
 import { BlockMap } from './block-map.js';
@@ -51,8 +52,8 @@ export interface BulkJob<N extends BulkNode<N>> {
 export function* bulkBuild<N extends BulkNode<N>>(device: BlockDevice, job: BulkJob<N>): Io<MkfsResult> {
   const made = prepareMkfs(device, job.format ?? {}, job.env ?? systemEnv());
   const builder = new Builder(device, made, job);
-  const writer = new Writer(device);
-  yield* wipe(writer, device, made.sizeBytes);
+  const writer = new DeviceWriter(device);
+  yield* wipeSignatures(writer, device, made.sizeBytes);
   yield* builder.run();
   return yield* writeHeads(writer, made, builder);
 }
@@ -369,7 +370,7 @@ function zeroBlock(bytes: Uint8Array, from: number, end: number, blockSize: numb
 }
 
 /** Writes all that says what is in use; the primary superblock last. */
-function* writeHeads<N extends BulkNode<N>>(writer: Writer, made: MkfsJob, builder: Builder<N>): Io<MkfsResult> {
+function* writeHeads<N extends BulkNode<N>>(writer: DeviceWriter, made: MkfsJob, builder: Builder<N>): Io<MkfsResult> {
   const { settings, identity } = made;
   const compat = builder.attributes.usesBlocks ? COMPAT.ext_attr : 0;
   const roCompat = builder.isLarge ? RO_COMPAT.large_file : 0;

@@ -2,7 +2,7 @@
  * What stands at the head of each group of a new image, once it is known what is in use: bitmaps, descriptors, superblock
  * and their copies.
  */
-import { setRange } from '../bitmap.js';
+import { setRange } from '@iomap/block-map';
 import { groupBlocks, groupFirstBlock, groupOfBlock, groupOfInode, type Geometry } from '../geometry.js';
 import { groupTables } from '../mkfs-image.js';
 import type { MkfsPlan } from '../mkfs-plan.js';

@@ -1,6 +1,5 @@
-/** What a check found: JSON-able findings, each once, up to a limit; beyond it they are only counted. */
-
-export type Severity = 'error' | 'warning' | 'info';
+/** What a check of ext2 finds fault with. */
+import type { Finding as AnyFinding, Findings as AnyFindings } from '@iomap/block-map';
 
 /** The structure that a finding is about, as people who repair filesystems name it. */
 export type FindingStructure =
@@ -15,62 +14,5 @@ export type FindingStructure =
   | 'directory-index'
   | 'tree';
 
-export interface Finding {
-  /** `error`: the image is inconsistent, as `e2fsck -fn` would say. `warning`: odd, harmless. */
-  readonly severity: Severity;
-  /** Stable, for programs: kebab-case. */
-  readonly code: string;
-  readonly structure: FindingStructure;
-  readonly message: string;
-  readonly group?: number;
-  readonly block?: number;
-  readonly ino?: number;
-  /** Where it is known. */
-  readonly path?: string;
-}
-
-/** The places that a finding may name. */
-export type FindingPlace = Pick<Finding, 'group' | 'block' | 'ino' | 'path'>;
-
-export class Findings {
-  readonly list: Finding[] = [];
-  errors = 0;
-  warnings = 0;
-  /** Findings beyond the limit. */
-  omitted = 0;
-  /** Inodes that findings name. */
-  readonly inos = new Set<number>();
-  readonly #seen = new Set<string>();
-  readonly #max: number;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  error(structure: FindingStructure, code: string, message: string, place: FindingPlace = {}): void {
-    this.#add('error', structure, code, message, place);
-  }
-
-  warning(structure: FindingStructure, code: string, message: string, place: FindingPlace = {}): void {
-    this.#add('warning', structure, code, message, place);
-  }
-
-  #add(severity: Severity, structure: FindingStructure, code: string, message: string, place: FindingPlace): void {
-    if (this.list.length >= this.#max) {
-      this.omitted++;
-      this.#count(severity);
-      return;
-    }
-    const key = `${code} ${place.group ?? ''} ${place.block ?? ''} ${place.ino ?? ''} ${message}`;
-    if (this.#seen.has(key)) return;
-    this.#seen.add(key);
-    this.#count(severity);
-    this.list.push({ severity, code, structure, message, ...place });
-    if (place.ino !== undefined) this.inos.add(place.ino);
-  }
-
-  #count(severity: Severity): void {
-    if (severity === 'error') this.errors++;
-    else this.warnings++;
-  }
-}
+export type Finding = AnyFinding<FindingStructure>;
+export type Findings = AnyFindings<FindingStructure>;

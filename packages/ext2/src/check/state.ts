@@ -9,7 +9,7 @@
 import type { BlockDevice } from '@iomap/block-device';
 import { submitBio, type Io } from '@iomap/io';
 
-import { setRange } from '../bitmap.js';
+import { setRange } from '@iomap/block-map';
 import { groupBlocks, groupFirstBlock, groupHead, type Geometry } from '../geometry.js';
 import type { Ext2SuperView } from '../ondisk.js';
 import type { Findings } from './report.js';

@@ -1,7 +1,7 @@
 /** Passes 3 to 5: that every directory hangs from the root, link counts, bitmaps and free counts. */
 import type { Io } from '@iomap/io';
 
-import { countSet, setRange } from '../bitmap.js';
+import { countSet, setRange } from '@iomap/block-map';
 import { groupBlocks } from '../geometry.js';
 import { ROOT_INO } from '../ondisk.js';
 import { KIND_USED, type CheckState, type DirRecord } from './state.js';
