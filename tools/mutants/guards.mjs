@@ -10,7 +10,10 @@ import path from 'node:path';
 
 /** Where guards are, and the tests that must fail without them. Paths are relative to the repository. */
 export const SUBJECTS = [
-  { sources: ['packages/iomap-core/src', 'packages/page-cache/src'], tests: 'packages/iomap-core/src/pitfalls' },
+  {
+    sources: ['packages/iomap-core/src', 'packages/page-cache/src'],
+    tests: ['packages/iomap-core/src/pitfalls', 'packages/iomap-core/src'],
+  },
 ];
 
 const GUARD = /^(?<code>.*\S)\s*\/\/ guard: (?<name>[a-z0-9-]+) \((?<reason>[^)]*)\)(?: \| without: (?<without>.*))?$/;

@@ -19,10 +19,13 @@ const HANG_MS = 20_000;
 /** @typedef {import('./guards.mjs').Guard} Guard */
 /** @typedef {{ failed: { name: string, why: string }[], ran: number, ended: boolean }} Outcome */
 
-/** The spec files of a folder. @param {string} root @param {string} folder */
-export function testFiles(root, folder) {
-  return fs.readdirSync(path.join(root, folder), { encoding: 'utf8' })
-    .filter((name) => name.endsWith('.spec.ts')).sort().map((name) => path.join(root, folder, name));
+/** The spec files of folders, but those of random runs: a test names what it is about. @param {string} root @param {readonly string[]} folders */
+export function testFiles(root, folders) {
+  return folders.flatMap((folder) =>
+    fs.readdirSync(path.join(root, folder), { encoding: 'utf8' })
+      .filter((name) => name.endsWith('.spec.ts') && !/package|\.(prop|sim)\.spec/.test(name))
+      .sort()
+      .map((name) => path.join(root, folder, name)));
 }
 
 /**
@@ -47,7 +50,7 @@ export async function runTests(root, files, guard, outfile) {
     plugins: guard === undefined ? [] : [mutation(root, guard)],
   });
   return new Promise((resolve) => {
-    execFile(process.execPath, [outfile], { timeout: HANG_MS, maxBuffer: 64 * 2 ** 20 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [outfile, ...(guard?.pitfalls ?? []).map(String)], { timeout: HANG_MS, maxBuffer: 64 * 2 ** 20 }, (error, stdout, stderr) => {
       const line = stdout.trimEnd().split('\n').at(-1) ?? '';
       if (line.startsWith('{"failed"')) resolve({ ...JSON.parse(line), ended: true });
       else resolve({ failed: [{ name: stdout.trimEnd().split('\n').findLast((one) => one.startsWith('> '))?.slice(2) ?? '', why: error?.killed === true ? 'did not end' : (stderr.split('\n').find((one) => one.includes('Error')) ?? 'died') }], ran: 0, ended: false });

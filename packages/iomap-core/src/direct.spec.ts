@@ -50,7 +50,7 @@ const codeOf = (work: () => unknown): string => {
   return 'none';
 };
 
-describe('a direct write', () => {
+describe('8, 14: a direct write', () => {
   it('goes to the device at once, grows the size, and leaves nothing in the cache', () => {
     const r = direct();
     expect(r.dwrite(0, filled(3 * BLOCK, 7))).toBe(3 * BLOCK);
@@ -181,7 +181,7 @@ describe('a direct write', () => {
   });
 });
 
-describe('O_DSYNC', () => {
+describe('14: O_DSYNC', () => {
   it('is FUA alone where blocks are only overwritten', () => {
     const r = direct();
     r.dwrite(0, filled(2 * BLOCK, 1));
@@ -207,7 +207,7 @@ describe('O_DSYNC', () => {
   });
 });
 
-describe('no-wait and overwrite-only', () => {
+describe('14: no-wait and overwrite-only', () => {
   it('are EAGAIN where they would have to wait or allocate, and change nothing', () => {
     const r = direct({ peeks: () => true });
     r.write(0, filled(BLOCK, 1));
@@ -229,14 +229,14 @@ describe('no-wait and overwrite-only', () => {
     expect(r.ended).toEqual([]);
   });
 
-  it('14: a no-wait read goes over all its extents', () => {
+  it('a no-wait read goes over all its extents', () => {
     const r = direct({ freeBlocks: [5, 9, 12, 20], peeks: () => true });
     r.dwrite(0, filled(4 * BLOCK, 6));
     expect(r.dread(0, 4 * BLOCK, { nowait: true })).toHaveLength(4 * BLOCK);
   });
 });
 
-describe('a direct read', () => {
+describe('14: a direct read', () => {
   it('takes holes and unwritten blocks as zeroes, and clips at the size', () => {
     const r = direct({ unwritten: true });
     r.dwrite(2 * BLOCK, filled(BLOCK, 5));

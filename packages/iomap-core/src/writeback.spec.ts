@@ -17,7 +17,7 @@ function slow(r: Rig, turns: () => number): void {
   (r.file.options as { device: BlockDevice }).device = slowDevice(r.device, turns);
 }
 
-describe('finishIoend', () => {
+describe('18: finishIoend', () => {
   const finishing = (r: Rig, finish: (ioend: IoendInfo) => void): WritebackOps<ExtentFile> => ({
     ...r.file.wbOps,
     peekBlocks(inode, offset, length, out) {

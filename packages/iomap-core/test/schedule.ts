@@ -216,10 +216,11 @@ class Actor {
   }
 
   *map(): Io<void> {
-    const actor = this;
-    yield* this.exclusive('map', function* () {
-      actor.memoryMap ??= yield* actor.file.map();
-    });
+    yield* this.exclusive('map', () => this.#mapLocked());
+  }
+
+  *#mapLocked(): Io<void> {
+    this.memoryMap ??= yield* this.file.map();
   }
 
   *allocate(): Io<void> {

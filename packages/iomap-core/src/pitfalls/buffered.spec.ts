@@ -61,12 +61,12 @@ describe('1: a mapping that got stale before the folio was locked', () => {
         armed = false;
       },
     });
+    r.file.size = 2 * BLOCK;
     r.write(100, filled(1, 9));
     const bytes = r.read(0, BLOCK);
     expect(r.cache.counters.staleMappings).toBe(1);
     expect(allAre(bytes.subarray(0, 100), 0)).toBe(true);
-    r.file.size = BLOCK;
-    expect(allAre(r.read(101, BLOCK), 0)).toBe(true);
+    expect(allAre(bytes.subarray(101), 0)).toBe(true);
   });
 });
 
