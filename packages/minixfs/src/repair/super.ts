@@ -306,7 +306,7 @@ class Search {
       const zone = inode.i_zone.get(0);
       if ((inode.i_mode & 0o170000) !== S_IFDIR || zone < info.firstDataZone || zone >= info.zonesCount) continue;
       const entries = yield* this.#read((zone * info.zoneSize) / info.blockSize, info);
-      const view = new DataView(entries.buffer);
+      const view = new DataView(entries.buffer, entries.byteOffset, entries.byteLength);
       const dot = info.inoBytes === 4 ? view.getUint32(0, info.littleEndian) : view.getUint16(0, info.littleEndian);
       const name = info.inoBytes;
       const dotdot = info.entryBytes + info.inoBytes;
