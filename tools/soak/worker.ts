@@ -5,7 +5,7 @@ import { crashSlice } from '../../packages/ext2/test/crash.js';
 import { ext2, hostileBases } from '../../packages/ext2/test/driver.js';
 import { randomSlice } from '../../packages/ext2/test/soak.js';
 import { damageSlice } from '../../packages/minixfs/test/damage.js';
-import { minix, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
+import { BLOCK_FORMATS, minix, ODD_FORMATS, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
 import { minixSlice } from '../../packages/minixfs/test/soak.js';
 
 interface Slice {
@@ -45,8 +45,9 @@ function withoutTool(driver: DriverUnderTest): DriverUnderTest {
 }
 
 function repairSlice(): unknown {
-  const bases = smallBases();
-  const isJudged = (base: HostileBase): boolean => PLAIN_FORMATS.some((format) => format.name === base.name);
+  const isOdd = slice.index % 3 === 2;
+  const bases = isOdd ? smallBases([...BLOCK_FORMATS, ...ODD_FORMATS]) : smallBases(PLAIN_FORMATS);
+  const isJudged = (): boolean => !isOdd;
   const { judged, clean, whole, lost, failures, tally, done } = damageSlice({ seed: slice.seed, count: slice.count, bases, isJudged, note, stop });
   // What cannot be repaired is counted; what is lost, or is no FsError, is a failure.
   const bad = failures.filter((one) => lost > 0 || /Error: (?!E[A-Z]+)/.test(one.message));
