@@ -37,6 +37,8 @@ export class Folio {
   readaheadMark = false;
   /** Brought in by a don't-cache call, and used by nobody else so far: it goes once it is clean. */
   dropBehind = false;
+  /** What the owner of the file hangs on it (a ring of buffer heads); it goes with the folio. */
+  private: unknown = undefined;
   uptodateCount = 0;
   dirtyCount = 0;
   #uptodateBits: Uint32Array | undefined;

@@ -1,0 +1,3 @@
+import { describePackage } from '@iomap/tools/testing';
+
+describePackage(__dirname);
