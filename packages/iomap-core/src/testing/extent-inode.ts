@@ -28,6 +28,7 @@ export class ExtentInode implements IomapInode {
   diskSize = 0;
   /** How often it became shorter. */
   shrinks = 0;
+  #writtenEnd = 0;
   readonly blockSize: number;
   readonly mapping: AddressSpace;
   wasRead = false;
@@ -206,7 +207,36 @@ export class ExtentInode implements IomapInode {
       this.map.set({ ...extent, state: 'mapped' });
       this.mapping.validityCookie++;
     }
-    this.diskSize = Math.max(this.diskSize, Math.min(end, size));
+    this.#growOnDisk(pos, Math.min(end, size));
+    this.fs.changed();
+  }
+
+  /** The size on the device covers no byte that is still on its way there: it waits for those before. */
+  #growOnDisk(pos: number, end: number): void {
+    const target = Math.max(end, this.#writtenEnd);
+    if (target <= this.diskSize) return;
+    this.#writtenEnd = target;
+    if (this.#isPending(this.diskSize, pos) || this.#isPending(end, target)) return;
+    this.diskSize = target;
+  }
+
+  /** All data before `end` was written, or told as lost: the size on the device covers it. */
+  coverOnDisk(end: number): void {
+    if (Math.min(end, this.size) <= this.diskSize) return;
+    this.diskSize = Math.min(end, this.size);
+    this.fs.changed();
+  }
+
+  #isPending(pos: number, end: number): boolean {
+    return pos < end && (this.mapping.isInFlight(pos, end) || this.mapping.nextDirty(pos, end) !== undefined);
+  }
+
+  /** A new size, all of which is on the device (or a hole). */
+  setSize(size: number): void {
+    if (size < this.size) this.shrinks++;
+    this.size = size;
+    this.diskSize = size;
+    this.#writtenEnd = 0;
     this.fs.changed();
   }
 
@@ -243,10 +273,13 @@ export class ExtentInode implements IomapInode {
     }
   }
 
-  /** True where [first, end) is one run on the device that is written in place, by one bio that is whole or not at all. */
+  /**
+   * True where [first, end) is one run on the device that is written in place, by one bio that is whole or not at all. Not past the
+   * size on the device, which that bio would not change.
+   */
   isOneBio(first: number, end: number): boolean {
     const held = this.map.find(first);
-    if (held?.state !== 'mapped' || held.start + held.count < end || this.cow.within(first, end).length > 0) return false;
+    if (end * this.blockSize > this.diskSize || held?.state !== 'mapped' || held.start + held.count < end || this.cow.within(first, end).length > 0) return false;
     const bytes = (end - first) * this.blockSize;
     return bytes <= this.fs.device.limits.atomicWriteBytes && !this.#sharedRun(held, first, end).shared &&
       this.#sharedRun(held, first, end).end === end;
@@ -328,7 +361,7 @@ function sample(inode: ExtentInode, pos: number, length: number, flags: number, 
   const first = Math.floor(pos / inode.blockSize);
   const isDirect = (flags & IOMAP_DIRECT) !== 0;
   // FUA alone does not make an overwrite durable while the metadata that it needs is not.
-  if (inode.fs.dirty) out.flags |= IOMAP_F_DIRTY;
+  if (inode.fs.dirty || pos + length > inode.diskSize) out.flags |= IOMAP_F_DIRTY;
   if ((flags & IOMAP_ATOMIC) !== 0 && !inode.isOneBio(first, (pos + length) / inode.blockSize)) {
     if (isDirect) throw new FsError('EOPNOTSUPP', { why: 'not one run that the device writes whole' });
     inode.promiseAtomic(first, (pos + length) / inode.blockSize);
@@ -417,5 +450,10 @@ export const directOps: DioOps<ExtentInode> = {
     const end = error === undefined ? pos + done : roundDown(pos + done, inode.blockSize);
     if (end > pos) inode.written(pos, end, Math.max(inode.size, end));
   },
-  sync: (inode) => inode.fs.commit(),
+  *sync(inode, pos, len) {
+    // The size that covers it covers what is before it, too.
+    yield* inode.writeback({ pos: inode.diskSize, len: Math.max(0, pos + len - inode.diskSize) });
+    inode.coverOnDisk(pos + len);
+    yield* inode.fs.commit();
+  },
 };

@@ -118,9 +118,7 @@ export class ExtentFile {
     yield* withoutFaults(inode, function* () {
       yield* shiftPrepare(inode, pos);
       inode.collapse(pos / blockSize, len / blockSize);
-      inode.size = inode.diskSize = size - len;
-      inode.shrinks++;
-      inode.fs.changed();
+      inode.setSize(size - len);
     });
   }
 
@@ -141,10 +139,7 @@ export class ExtentFile {
     const { size, shrinks } = inode;
     yield* inode.writeback({ pos: 0, len: Infinity });
     // The end of the file may be a hole that no I/O told of.
-    if (inode.inline === undefined && inode.shrinks === shrinks && size > inode.diskSize) {
-      inode.diskSize = size;
-      inode.fs.changed();
-    }
+    if (inode.inline === undefined && inode.shrinks === shrinks) inode.coverOnDisk(size);
     yield* inode.fs.commit();
     const lost = inode.mapping.checkErrorSince(this);
     if (lost !== undefined) throw lost;
@@ -167,7 +162,7 @@ export function* reflink(from: ExtentInode, to: ExtentInode): Io<void> {
   yield* withoutFaults(to, function* () {
     yield* truncatePageCache(to, 0);
     to.forget(0, Infinity);
-    to.size = to.diskSize = 0;
+    to.setSize(0);
   });
   // A store between the writeback and the sharing would go to a shared block.
   yield* withoutFaults(from, function* () {
@@ -180,9 +175,8 @@ export function* reflink(from: ExtentInode, to: ExtentInode): Io<void> {
     from.mapping.validityCookie++;
   });
   to.inline = from.inline?.slice();
-  to.size = to.diskSize = from.size;
+  to.setSize(from.size);
   to.mapping.validityCookie++;
-  to.fs.changed();
 }
 
 /** Does `work` while nobody can fault: what is dropped from the cache stays out of it until the map says so. */
@@ -200,9 +194,7 @@ function* withoutFaults(inode: ExtentInode, work: () => Io<void>): Io<void> {
 function* shrink(inode: ExtentInode, size: number): Io<void> {
   yield* truncatePage(inode, extentOps, size);
   yield* settleSize(inode, size);
-  inode.size = size;
-  inode.diskSize = size;
-  inode.shrinks++;
+  inode.setSize(size);
   yield* truncatePageCache(inode, size);
   inode.forget(Math.ceil(size / inode.blockSize), Infinity);
 }
@@ -210,9 +202,7 @@ function* shrink(inode: ExtentInode, size: number): Io<void> {
 function* extend(inode: ExtentInode, size: number): Io<void> {
   yield* truncatePage(inode, extentOps, inode.size);
   yield* settleSize(inode, size);
-  inode.size = size;
-  inode.diskSize = size;
-  inode.fs.changed();
+  inode.setSize(size);
 }
 
 /** The new size is durable with the next commit, whoever's: so what it covers, the zeroes at its end too, is written first. */
@@ -225,13 +215,13 @@ function settleSize(inode: ExtentInode, size: number): Io<void> {
 function* moveOut(inode: ExtentInode): Io<void> {
   const bytes = inode.inline;
   if (bytes === undefined) return;
+  const { size } = inode;
   inode.leaving = bytes;
   inode.diskSize = 0;
   inode.inline = undefined;
   inode.mapping.validityCookie++;
   let moved = false;
   try {
-    const { size } = inode;
     moved = (yield* bufferedWrite(inode, extentOps, 0, bytes.subarray(0, size))) === size;
     if (moved) yield* inode.writeback({ pos: 0, len: size });
     if (inode.diskSize < size) moved = false;
