@@ -16,7 +16,7 @@ export {
   type MemoryDevice,
   type MemoryDeviceOptions,
 } from './memory.js';
-export { mergeBios, submitMerged, submitMergedDetached } from './merge.js';
+export { mergeBios, plugged, submitMerged, submitMergedDetached } from './merge.js';
 export {
   overlayDevice,
   overlayDeviceOptions,

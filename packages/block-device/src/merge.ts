@@ -7,7 +7,10 @@
  * - Each request gets its `result` and its `end` as if it had gone alone. When a merged bio fails, all of its requests do,
  *   unless they are detached: then each is tried alone, so that a bad sector costs nobody else's data.
  */
-import { isCode, submitAll, submitDetached, type BioRequest, type BioTarget, type Io, type IoResult } from '@iomap/io';
+import {
+  ask, FsError, IO_OK, isCode, submitAll, submitDetached, WaitQueue, withFirst, type BioRequest, type BioTarget, type Io,
+  type IoRequest, type IoResult,
+} from '@iomap/io';
 import { bioBytes, MAX_BIO_BYTES } from './bio.js';
 import type { BlockDevice } from './device.js';
 
@@ -36,6 +39,8 @@ function isSorted(requests: readonly BioRequest[]): boolean {
   }
   return true;
 }
+
+const CANCELLED: IoResult = Object.freeze({ ok: false, error: new FsError('ECANCELED') });
 
 function finish(one: BioRequest, result: IoResult): void {
   one.result = result;
@@ -119,4 +124,86 @@ export function submitMerged(requests: readonly BioRequest[]): Io<void> {
 /** `submitDetached` with merging: each request reports by its `end` alone. */
 export function submitMergedDetached(requests: readonly BioRequest[]): Io<void> {
   return submitDetached(mergeBios(requests, true));
+}
+
+/**
+ * Runs `io` under a plug: when it first waits, the bios of `take` go down with what it waits for, before it or (where it reads what
+ * lies next to them on the device) in one bio with it. Each of them reports by its `end` alone, as by `submitMergedDetached`.
+ * @param take called once, at the first wait; never, where `io` does not wait
+ */
+export function plugged<T>(take: () => readonly BioRequest[], io: Io<T>): Io<T> {
+  return withFirst(io, (request) => withReady(take(), request));
+}
+
+function* withReady(ready: readonly BioRequest[], request: IoRequest): Io<IoResult> {
+  const group = request.kind === 'bio' && ready.length > 0 ? neighbours(ready, request) : [];
+  if (request.kind === 'wait' && ready.length > 0) return yield* waitAfter(ready, request.queue);
+  if (request.kind !== 'bio' || group.length === 0) {
+    if (ready.length > 0) yield* submitMergedDetached(ready);
+    return yield* ask(request);
+  }
+  const mates = group.filter((one) => one !== request);
+  const others = ready.filter((one) => !mates.includes(one));
+  const { target, bio, end } = joined(group, false);
+  const together: BioRequest = {
+    kind: 'bio',
+    target,
+    bio,
+    end(result) {
+      // A bad sector costs nobody else's data: what is waited for is asked for again, below.
+      if (isOfMedium(result)) tryAlone(mates);
+      else end?.(result);
+    },
+  };
+  let sent = others.length === 0;
+  try {
+    if (!sent) yield* submitMergedDetached(others);
+    sent = true;
+  } finally {
+    if (!sent) for (const one of mates) finish(one, CANCELLED);
+  }
+  const result = yield* ask(together);
+  return isOfMedium(result) ? yield* ask(request) : result;
+}
+
+/** Sends `ready`, then waits for `queue`; in that from the start, since whoever was about to wait has made sure of nothing else. */
+function* waitAfter(ready: readonly BioRequest[], queue: WaitQueue): Io<IoResult> {
+  const own = new WaitQueue(queue.name);
+  let woken = false;
+  const leave = queue.add(() => {
+    woken = true;
+    own.wakeAll();
+  });
+  const isWoken = (): boolean => woken;
+  try {
+    yield* submitMergedDetached(ready);
+    return isWoken() ? IO_OK : yield* ask({ kind: 'wait', queue: own });
+  } finally {
+    if (!isWoken()) leave();
+  }
+}
+
+/** Those of `ready` that lie next to `request` on the device and fit into one bio with it, and it; none = it stays alone. */
+function neighbours(ready: readonly BioRequest[], request: BioRequest): BioRequest[] {
+  if (!mergeable(request)) return [];
+  const group = [request];
+  let { pos: from } = request.bio;
+  let to = from + bioBytes(request.bio);
+  let segments = request.bio.segments.length;
+  const fits = (one: BioRequest): boolean =>
+    mergeable(one) && to - from + bioBytes(one.bio) <= maxBytesOf(one.target) && segments + one.bio.segments.length <= SEGMENTS_MAX;
+  const alike = ready.filter(({ target }) => target === request.target);
+  const byEnd = new Map(alike.map((one) => [one.bio.pos + bioBytes(one.bio), one]));
+  for (let one = byEnd.get(from); one !== undefined && fits(one) && continues(one, request, request.bio.pos); one = byEnd.get(from)) {
+    group.unshift(one);
+    from = one.bio.pos;
+    segments += one.bio.segments.length;
+  }
+  const byPos = new Map(alike.map((one) => [one.bio.pos, one]));
+  for (let one = byPos.get(to); one !== undefined && fits(one) && continues(request, one, to); one = byPos.get(to)) {
+    group.push(one);
+    to += bioBytes(one.bio);
+    segments += one.bio.segments.length;
+  }
+  return group.length > 1 ? group : [];
 }

@@ -32,7 +32,7 @@ export { SeededRandom } from './random.js';
 export { runAsync } from './run-async.js';
 export { runSync } from './run-sync.js';
 export { runTasks, Scheduler } from './scheduler.js';
-export { submit, submitAll, submitBio, submitDetached } from './submit.js';
+export { ask, submit, submitAll, submitBio, submitDetached, withFirst } from './submit.js';
 export { concurrently, spawn, Task, type TaskState } from './task.js';
 export {
   divCeil,

@@ -90,7 +90,7 @@ export class Fill<I extends IomapInode> {
         }
         // A stop before any progress is no lack of progress of the mapping.
         if (this.#stopped && iter.done === 0 && failure === undefined && iter.ops.end === undefined) break;
-        yield* iter.finish(failure);
+        yield* batch.plug(iter.finish(failure));
       }
       batch.release();
       yield* batch.submit();
@@ -106,9 +106,8 @@ export class Fill<I extends IomapInode> {
     const iter = this.#iter;
     try {
       if (iter.peek()) return true;
-      // What is mapped goes out before the metadata read that maps the rest.
-      yield* this.#batch.submit(); // guard: submit-before-metadata (pitfall 23)
-      yield* iter.begin();
+      // What is mapped goes out before the metadata read that maps the rest, or with it where that lies next to it.
+      yield* this.#batch.plug(iter.begin()); // guard: submit-before-metadata (pitfall 23) | without: yield* iter.begin();
       return true;
     } catch (error) {
       const met = iter.pos === this.#range.start && this.#range.demand !== undefined;

@@ -1,3 +1,3 @@
 import { describePackage } from '@iomap/tools/testing';
 
-describePackage(__dirname);
+describePackage(__dirname, { entries: ['./testing'] });

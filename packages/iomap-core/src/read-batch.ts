@@ -3,9 +3,10 @@
  *
  * I1: a folio in the batch is locked, and `folio.reads` counts its reads in flight plus one while the batch sets it up.
  * I2: the batch never waits for a folio lock, so two batches cannot deadlock. I3: before its user waits for anything, it calls
- * `submit` (what is mapped goes out before the read that maps the rest), and `release` before a wait for memory.
+ * `submit`, or waits under `plug` (what is mapped goes out before the read that maps the rest, or with it); and it calls `release`
+ * before a wait for memory.
  */
-import type { BlockDevice } from '@iomap/block-device';
+import { plugged, type BlockDevice } from '@iomap/block-device';
 import { FsError, submitDetached, type BioRequest, type Io, type IoResult } from '@iomap/io';
 import type { Folio, PageCache } from '@iomap/page-cache';
 import type { IomapInode } from './iomap.js';
@@ -96,6 +97,17 @@ export class ReadBatch {
     if (requests.length === 0) return;
     this.#requests = [];
     yield* submitDetached(requests);
+  }
+
+  /** Runs `io`; what was added so far goes down when it first waits, together with what it waits for. */
+  plug<T>(io: Io<T>): Io<T> {
+    this.#close();
+    if (this.#requests.length === 0) return io;
+    return plugged(() => {
+      const requests = this.#requests;
+      this.#requests = [];
+      return requests;
+    }, io);
   }
 
   /** Gives up what was not submitted: its folios unlock and stay not uptodate. Plain, for `finally`. */
