@@ -2,6 +2,7 @@ export { clearRange, countSet, findNextSet, findNextZero, findZeroByte, setRange
 export { flushFile, flushFiles, relieve, type DirtyFile, type DirtyFiles } from './dirty-files.js';
 export { ExtentCache, type MapRun } from './extent-cache.js';
 export { BlockMap, forgetBlock, newBlock, type MapHost, type MappedInode, type MapShape } from './map.js';
+export { atomicWriteMax, mapDioOps, mapDirectRead, mapFile, mapSwap, type DirectHost } from './map-direct.js';
 export { mapIomapOps, mapWritebackOps, type MapIo, type MappedFile } from './map-iomap.js';
 export { truncateBlocks, unmapRun } from './map-truncate.js';
 export { hashName, NameIndex, NAMES_MAX } from './name-index.js';

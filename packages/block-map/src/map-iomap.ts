@@ -5,8 +5,9 @@
  * of the block map it was sampled from, so a truncate in between makes it stale.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { FsError, type Io } from '@iomap/io';
+import { FsError, roundDown, type Io } from '@iomap/io';
 import {
+  IOMAP_ATOMIC,
   IOMAP_F_NEW,
   IOMAP_WRITE,
   IOMAP_ZERO,
@@ -17,6 +18,7 @@ import {
   type WritebackOps,
 } from '@iomap/iomap-core';
 import type { MapRun } from './extent-cache.js';
+import { atomicWriteMax, markAtomic } from './map-direct.js';
 import type { BlockMap, MappedInode } from './map.js';
 import { truncateBlocks, unmapRun } from './map-truncate.js';
 
@@ -61,7 +63,9 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
     fill(io, inode, fileBlock, { block: 0, count: Math.max(1, Math.ceil(length / blockSize)) }, out);
     return true;
   };
+  const atomicMax = atomicWriteMax(io);
   return {
+    atomicWriteMax: () => atomicMax,
     peek(inode, pos, length, flags, out) {
       const fileBlock = Math.floor(pos / blockSize);
       if (beyond(inode, fileBlock, length, flags, out)) return true;
@@ -69,6 +73,7 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
       if (!map.peek(inode, fileBlock, scratch, flags === 0)) return false;
       if (scratch.block === 0 && isCreate(flags)) return false;
       fill(io, inode, fileBlock, scratch, out);
+      if ((flags & IOMAP_ATOMIC) !== 0) markAtomic(out, pos, length, flags);
       return true;
     },
     *begin(inode, pos, length, flags, out) {
@@ -77,25 +82,35 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
       const run: MapRun = { block: 0, count: 0 };
       yield* map.read(inode, fileBlock, run);
       let isNew = false;
-      if (run.block === 0 && isCreate(flags)) {
+      // An atomic write is of blocks that are there: `markAtomic` refuses the rest.
+      if (run.block === 0 && isCreate(flags) && (flags & IOMAP_ATOMIC) === 0) {
         const want = Math.min(WANT_MAX, Math.ceil((pos + length) / blockSize) - fileBlock, run.count);
         isNew = yield* io.guarded(map.alloc(inode, { fileBlock, want }, run));
       }
       fill(io, inode, fileBlock, run, out);
       if (isNew) out.flags = IOMAP_F_NEW;
+      markAtomic(out, pos, length, flags);
     },
     *end(inode, pos, length, written, flags, iomap) {
       if ((iomap.flags & IOMAP_F_NEW) === 0 || written >= length || !isCreate(flags)) return;
       // A short write into new blocks: those that nothing was written to hold what others had there. They go back.
-      const first = written === 0 ? Math.floor(pos / blockSize) : Math.ceil((pos + written) / blockSize);
-      const count = Math.ceil((iomap.offset + iomap.length) / blockSize) - first;
-      if (count <= 0) return;
-      yield* punchPageCache(inode, first * blockSize, count * blockSize);
-      // Behind the end of file, tree blocks that become empty go too; a hole inside keeps them for the next write.
-      const isBehind = first * blockSize >= inode.size;
-      yield* io.guarded(isBehind ? truncateBlocks(map, inode, first) : unmapRun(map, inode, first, count));
+      const from = written === 0 ? roundDown(pos, blockSize) : pos + written;
+      yield* takeBack(io, inode, from, iomap.offset + iomap.length);
     },
   };
+}
+
+/** Frees the blocks of [pos, end) that were new and that nothing was written to; the block of `pos` stays where it lies inside. */
+export function* takeBack<I extends MappedFile>(io: MapIo<I>, inode: I, pos: number, end: number): Io<void> {
+  const { map } = io;
+  const { blockSize } = map.shape;
+  const first = Math.ceil(pos / blockSize);
+  const count = Math.ceil(end / blockSize) - first;
+  if (count <= 0) return;
+  yield* punchPageCache(inode, first * blockSize, count * blockSize);
+  // Behind the end of file, tree blocks that become empty go too; a hole inside keeps them for the next write.
+  const isBehind = first * blockSize >= inode.size;
+  yield* io.guarded(isBehind ? truncateBlocks(map, inode, first) : unmapRun(map, inode, first, count));
 }
 
 /** Writeback of a mount's files. */
@@ -110,11 +125,12 @@ export function mapWritebackOps<I extends MappedFile>(io: MapIo<I>): WritebackOp
       fill(io, inode, fileBlock, scratch, out);
       return true;
     },
-    *mapBlocks(inode, offset, _length, out) {
+    *mapBlocks(inode, offset, length, out, flags = 0) {
       const fileBlock = Math.floor(offset / blockSize);
       const run: MapRun = { block: 0, count: 0 };
       yield* map.read(inode, fileBlock, run);
       fill(io, inode, fileBlock, run, out);
+      markAtomic(out, offset, length, flags);
     },
   };
 }

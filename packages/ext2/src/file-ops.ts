@@ -1,21 +1,29 @@
 /**
  * The data operations of an ext2 file, over the mappings that its block map gives to iomap-core (`@iomap/block-map`).
  */
-import { flushFile, mapIomapOps, mapWritebackOps, relieve, truncateBlocks, type MapIo } from '@iomap/block-map';
+import {
+  flushFile, mapDioOps, mapDirectRead, mapFile, mapIomapOps, mapSwap, mapWritebackOps, relieve, truncateBlocks, type DirectHost,
+  type MapIo,
+} from '@iomap/block-map';
 import { FsError, type Io } from '@iomap/io';
 import {
   bufferedRead,
   bufferedWrite,
+  directWrite,
   peekBufferedRead,
   peekBufferedWrite,
   peekReadWhole,
+  PLAIN,
   truncatePage,
   truncatePageCache,
+  withoutFaults,
   zeroRange,
+  type DioOps,
   type IomapOps,
   type WritebackOps,
 } from '@iomap/iomap-core';
 import { AddressSpace } from '@iomap/page-cache';
+import type { IoHow, MappedData, SwapMap } from '@iomap/vfs';
 import type { Ext2InodeInCore } from './inode.js';
 import { RO_COMPAT } from './ondisk.js';
 import { guarded, type Volume } from './volume.js';
@@ -26,15 +34,43 @@ const SMALL_FILE_MAX = 2 ** 31 - 1;
 export class FileOps {
   readonly iomap: IomapOps<Ext2InodeInCore>;
   readonly #vol: Volume;
+  readonly #host: DirectHost<Ext2InodeInCore>;
+  readonly #dio: DioOps<Ext2InodeInCore>;
 
-  constructor(vol: Volume) {
+  /** @param sync fsync of a file's data */
+  constructor(vol: Volume, sync: (inode: Ext2InodeInCore) => Io<void>) {
     this.#vol = vol;
-    this.iomap = mapIomapOps(mapIo(vol));
+    const io = mapIo(vol);
+    this.#host = {
+      ...io,
+      dirtyFiles: vol.dirtyFiles,
+      checkWritable: () => {
+        vol.checkWritable();
+      },
+      markInodeDirty: (inode) => {
+        vol.markInodeDirty(inode);
+      },
+      sync,
+    };
+    this.iomap = mapIomapOps(io);
+    this.#dio = mapDioOps(this.#host);
   }
 
   /** Lock: inode, shared. */
-  read(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array): Io<number> {
-    return bufferedRead(inode, this.iomap, pos, bytes);
+  read(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array, how: IoHow = PLAIN): Io<number> {
+    return how.direct === true
+      ? mapDirectRead(this.iomap, this.#dio, { inode, pos, bytes }, how)
+      : bufferedRead(inode, this.iomap, pos, bytes, how);
+  }
+
+  /** Lock: inode, shared. */
+  map(inode: Ext2InodeInCore, writable: boolean): MappedData {
+    return mapFile(this.#host, inode, this.iomap, writable);
+  }
+
+  /** Lock: inode, shared. */
+  swapMap(inode: Ext2InodeInCore): Io<SwapMap> {
+    return mapSwap(this.#host, inode, this.iomap);
   }
 
   peekRead(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array): number {
@@ -43,8 +79,8 @@ export class FileOps {
     return pos < inode.size ? peekReadWhole(inode, this.iomap, this.#vol.pages, pos, bytes) : 0;
   }
 
-  /** Lock: inode, exclusive. @throws FsError EFBIG, ENOSPC, EROFS, EIO */
-  *write(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array): Io<number> {
+  /** Lock: inode, exclusive. @throws FsError EFBIG, ENOSPC, EROFS, EIO; EAGAIN, EINVAL, EOPNOTSUPP for what `how` asks */
+  *write(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array, how: IoHow = PLAIN): Io<number> {
     const vol = this.#vol;
     vol.checkWritable();
     if (bytes.length === 0) return 0;
@@ -52,11 +88,13 @@ export class FileOps {
     if (pos >= max) throw new FsError('EFBIG');
     const part = pos + bytes.length > max ? bytes.subarray(0, max - pos) : bytes;
     const before = inode.size;
-    if (pos > before) yield* this.zeroTail(inode, pos);
+    if (pos > before && how.nowait !== true) yield* this.zeroTail(inode, pos);
     vol.dirtyFiles.add(inode);
     let done: number;
     try {
-      done = yield* bufferedWrite(inode, this.iomap, pos, part);
+      done = how.direct === true
+        ? yield* directWrite(inode, this.iomap, this.#dio, pos, part, how)
+        : yield* bufferedWrite(inode, this.iomap, pos, part, how);
     } finally {
       // Again, now that it is dirty: a sync on the way may have found nothing to write and forgotten it.
       vol.dirtyFiles.add(inode);
@@ -100,15 +138,19 @@ export class FileOps {
       // While the old size holds: the block that stays in part gets zeroes behind the new end.
       if (size % vol.blockSize !== 0) yield* truncatePage(inode, this.iomap, size);
       vol.dirtyFiles.add(inode);
-      inode.size = size;
-      vol.markInodeDirty(inode);
-      yield* truncatePageCache(inode, size);
-      yield* truncateBlocks(vol.map, inode, Math.ceil(size / vol.blockSize));
+      yield* withoutFaults(inode, this.#dropFrom(inode, size));
     } else {
       // Same size: blocks behind it (a preallocation, a failed write) go.
-      yield* truncateBlocks(vol.map, inode, Math.ceil(size / vol.blockSize));
+      yield* withoutFaults(inode, truncateBlocks(vol.map, inode, Math.ceil(size / vol.blockSize)));
     }
     vol.markInodeDirty(inode);
+  }
+
+  *#dropFrom(inode: Ext2InodeInCore, size: number): Io<void> {
+    inode.size = size;
+    this.#vol.markInodeDirty(inode);
+    yield* truncatePageCache(inode, size);
+    yield* truncateBlocks(this.#vol.map, inode, Math.ceil(size / this.#vol.blockSize));
   }
 
   /** Writes back the file's dirty data. @throws FsError the first failure, once, also where a sync has met it before */

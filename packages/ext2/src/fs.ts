@@ -13,10 +13,13 @@ import type {
   FiemapExtent,
   FileSystem,
   FsTraits,
+  IoHow,
+  MappedData,
   Name,
   NewInode,
   SetAttr,
   StatFs,
+  SwapMap,
 } from '@iomap/vfs';
 import { Directories } from './dir.js';
 import { bufferDirBlocks } from './dir-blocks.js';
@@ -54,7 +57,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     this.label = volume.info.label;
     this.#dirs = new Directories(volume, bufferDirBlocks(volume));
     this.#names = new Names(volume, this.#dirs);
-    this.#files = new FileOps(volume);
+    this.#files = new FileOps(volume, (inode) => this.fsync(inode, true));
     const isLarge = volume.info.extraIsize >= 16;
     this.traits = {
       type: 'ext2',
@@ -275,6 +278,24 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     const done = yield* this.#files.write(inode, pos, bytes);
     if (this.volume.buffers.overDirty) yield* this.volume.buffers.balance();
     return done;
+  }
+
+  readHow(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array, how: IoHow): Io<number> {
+    return this.#files.read(inode, pos, bytes, how);
+  }
+
+  *writeHow(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array, how: IoHow): Io<number> {
+    const done = yield* this.#files.write(inode, pos, bytes, how);
+    if (this.volume.buffers.overDirty) yield* this.volume.buffers.balance();
+    return done;
+  }
+
+  map(inode: Ext2InodeInCore, writable: boolean): MappedData {
+    return this.#files.map(inode, writable);
+  }
+
+  swapMap(inode: Ext2InodeInCore): Io<SwapMap> {
+    return this.#files.swapMap(inode);
   }
 
   peekWrite(inode: Ext2InodeInCore, pos: number, bytes: Uint8Array): number {

@@ -33,6 +33,7 @@ const invalid = (why: string, inode: IomapInode, pos: number): FsError => new Fs
 class DirectCall<I extends IomapInode> {
   readonly bios: DirectBios<I>;
   readonly dops: DioOps<I>;
+  readonly fresh: { pos: number; end: number }[] = [];
   unwritten = false;
   shared = false;
   /** Only blocks that were there and written: FUA alone makes it durable. */
@@ -273,6 +274,7 @@ function writeStep<I extends IomapInode>(iter: IomapIter<I>, call: DirectCall<I>
   if ((flags & IOMAP_OVERWRITE_ONLY) !== 0 && !onlyOverwrites) throw wouldWait(inode); // guard: overwrite-only (pitfall 14)
   if (!onlyOverwrites || (iomap.flags & IOMAP_F_DIRTY) !== 0) call.overwrites = false; // guard: fua-only-overwrites (pitfall 14)
   if ((flags & IOMAP_ATOMIC) !== 0) checkAtomicMap(iter);
+  if ((iomap.flags & IOMAP_F_NEW) !== 0) call.fresh.push({ pos, end: mapEnd });
   call.unwritten ||= type === 'unwritten';
   call.shared ||= isShared;
   const headPad = isNew ? pos % blockSize : 0; // guard: direct-pads-head (pitfall 14) | without: const headPad = 0;
@@ -302,9 +304,9 @@ function* endIo<I extends IomapInode>(
 ): Io<void> {
   if (call.dops.endIo === undefined) return;
   try {
-    yield* call.dops.endIo(inode, { ...end, unwritten: call.unwritten, shared: call.shared });
+    yield* call.dops.endIo(inode, { ...end, unwritten: call.unwritten, shared: call.shared, fresh: call.fresh });
   } catch (error) {
-    if (end.error === undefined || !(error instanceof FsError)) throw error; // guard: end-io-error-precedence (pitfall 15)
+    if (end.error === undefined || !(error instanceof FsError)) throw error; // guard: end-io-error-precedence (pitfall 15) | without: throw error;
   }
 }
 
@@ -323,7 +325,7 @@ function* writeThroughCache<I extends IomapInode>(
     if (!isRest || !(error instanceof FsError)) throw error;
     return done;
   }
-  if (done === 0) return 0; // guard: empty-fallback-drops-nothing (pitfall 14)
+  if (done === 0) return 0;
   yield* invalidateSlow(inode, pos, pos + done);
   return done;
 }

@@ -34,7 +34,7 @@ export {
 } from './iomap.js';
 export { pageMkwrite, type Store } from './fault.js';
 export { punchDelalloc } from './delalloc.js';
-export { invalidateSlow, shiftPrepare, writeOut } from './invalidate.js';
+export { invalidateSlow, shiftPrepare, withoutFaults, writeOut } from './invalidate.js';
 export { MappedFile, type MappedFileOptions } from './mapped-file.js';
 export { IomapIter } from './iter.js';
 export { bufferedRead, peekBufferedRead } from './read.js';

@@ -27,6 +27,21 @@ export function* exclusive(lock: RwLock): Io<() => void> {
 }
 
 /**
+ * Runs `work` while nobody can fault: a truncate or punch, from the dropping of folios until the map says that the blocks are gone.
+ * Locks: inode, exclusive, so that nobody maps the file meanwhile.
+ */
+export function* withoutFaults<T>(inode: IomapInode, work: Io<T>): Io<T> {
+  const mapping = inode.mappingIfAny;
+  if (mapping === undefined || mapping.mapCount === 0) return yield* work;
+  const unlock = yield* exclusive(mapping.invalidateLock);
+  try {
+    return yield* work;
+  } finally {
+    unlock();
+  }
+}
+
+/**
  * Drops what is cached of [pos, end), waiting for who uses it: the device's content counts. Blocks that are dirty stay.
  * @returns false when some were dirty
  * Locks: takes each folio's. Waits on: them, writeback in flight.
@@ -84,7 +99,7 @@ export function* writeOut(inode: IomapInode, pos: number, end: number): Io<void>
  */
 export function* shiftPrepare(inode: IomapInode, pos: number): Io<void> {
   const { mapping } = inode;
-  const start = mapping.lookup(pos)?.pos ?? roundDown(pos, mapping.blockSize); // guard: shift-from-folio-start (pitfall 17) | without: const start = pos;
+  const start = mapping.lookup(pos)?.pos ?? roundDown(pos, mapping.blockSize); // guard: shift-from-folio-start (pitfall 17) | without: const start = mapping.lookup(pos)?.end ?? pos;
   yield* writeOut(inode, start, Infinity);
   if (!(yield* invalidateSlow(inode, start, Infinity))) throw new FsError('EAGAIN', { why: 'dirtied meanwhile' });
 }

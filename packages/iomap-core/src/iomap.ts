@@ -152,6 +152,8 @@ export interface DioEnd {
   readonly shared: boolean;
   /** An atomic write: `done` is all of it or 0. */
   readonly atomic: boolean;
+  /** What `begin` mapped anew (NEW): beyond `done` it holds what the device held before. */
+  readonly fresh: readonly { readonly pos: number; readonly end: number }[];
   /** What failed, if anything did. */
   readonly error: FsError | undefined;
 }

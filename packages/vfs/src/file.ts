@@ -8,7 +8,7 @@ import { FsError, type Io } from '@iomap/io';
 import { checkTruncate } from './attr.js';
 import type { Caller, VfsCore } from './core.js';
 import { stateOf } from './dentry-cache.js';
-import type { DirEmit, FiemapExtent, Inode } from './filesystem.js';
+import type { DirEmit, FiemapExtent, Inode, IoHow } from './filesystem.js';
 import {
   FS_APPEND_FL,
   FS_IMMUTABLE_FL,
@@ -18,6 +18,7 @@ import {
   O_ACCMODE,
   O_APPEND,
   O_CREAT,
+  O_DIRECT,
   O_DIRECTORY,
   O_DSYNC,
   O_EXCL,
@@ -56,6 +57,7 @@ export function* openInode(caller: Caller, inode: Inode, flags: number, created 
       // What stands behind a fifo, a socket or a device is not in the image.
       throw new FsError('ENXIO');
     }
+    if ((flags & O_DIRECT) !== 0 && core.fs.readHow === undefined) throw new FsError('EINVAL', { why: 'no direct I/O here' });
     const truncates = (flags & O_TRUNC) !== 0 && !created;
     if (writable || truncates) core.checkWritable();
     if (!created) {
@@ -114,7 +116,7 @@ const checkPos = (pos: number): void => {
 export function peekReadAt(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: number): number {
   const { inode } = file;
   const { fs } = core;
-  if (fs.peekRead === undefined || !file.readable || !(pos >= 0) || !isRegular(inode.mode)) return -1;
+  if (fs.peekRead === undefined || !file.readable || (file.flags & O_DIRECT) !== 0 || !(pos >= 0) || !isRegular(inode.mode)) return -1;
   if (!inode.lock.tryRead(true)) return -1;
   let got: number;
   try {
@@ -130,9 +132,12 @@ export function peekReadAt(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos
  * Reads at a position; short at the end of the file only.
  * @throws FsError EBADF, EISDIR, EINVAL, EIO
  */
-export function* readAt(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: number): Io<number> {
+export function* readAt(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: number, how?: IoHow): Io<number> {
   checkReadable(file);
   checkPos(pos);
+  if (how !== undefined || (file.flags & O_DIRECT) !== 0) {
+    return yield* holding(core, file.inode, readHowLocked(core, file, bytes, pos, howOf(file, how)));
+  }
   const hit = peekReadAt(core, file, bytes, pos);
   return hit >= 0 ? hit : yield* holding(core, file.inode, readLocked(core, file, bytes, pos));
 }
@@ -143,6 +148,32 @@ function* readLocked(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: numb
   let got: number;
   try {
     got = yield* core.fs.read(inode, pos, bytes);
+  } finally {
+    inode.lock.unlockRead();
+  }
+  if ((file.flags & O_NOATIME) === 0) core.accessed(inode);
+  return got;
+}
+
+/** What the call asks for, and what the file was opened for. */
+function howOf(file: OpenFile, how: IoHow | undefined): IoHow {
+  const direct = (file.flags & O_DIRECT) !== 0 || how?.direct === true;
+  const dsync = (file.flags & O_DSYNC) !== 0 || how?.dsync === true;
+  return { ...how, direct, dsync };
+}
+
+function* readHowLocked(core: VfsCore, file: OpenFile, bytes: Uint8Array, pos: number, how: IoHow): Io<number> {
+  const { inode } = file;
+  const { fs } = core;
+  if (fs.readHow === undefined) throw new FsError('EOPNOTSUPP');
+  if (!isRegular(inode.mode)) throw new FsError('EISDIR');
+  if (!inode.lock.tryRead()) {
+    if (how.nowait === true) throw new FsError('EAGAIN');
+    yield* inode.lock.read();
+  }
+  let got: number;
+  try {
+    got = yield* fs.readHow(inode, pos, bytes, how);
   } finally {
     inode.lock.unlockRead();
   }
@@ -167,7 +198,7 @@ function clip(core: VfsCore, pos: number, length: number): number {
 export function peekWriteAt(caller: Caller, file: OpenFile, bytes: Uint8Array, pos: number): number {
   const { core, cred } = caller;
   const { inode, flags } = file;
-  if (core.fs.peekWrite === undefined || (flags & (O_DSYNC | O_APPEND)) !== 0 || !file.writable) return -1;
+  if (core.fs.peekWrite === undefined || (flags & (O_DSYNC | O_APPEND | O_DIRECT)) !== 0 || !file.writable) return -1;
   if (!(pos >= 0) || pos + bytes.length > core.fs.traits.fileSizeMax || bytes.length === 0) return -1;
   if (inode.flags !== 0 || (cred.uid !== 0 && withoutPrivileges(cred, inode) !== inode.mode)) return -1;
   if (core.fs.readOnly || core.fs.shutdownError !== undefined || !inode.lock.tryWrite(true)) return -1;
@@ -209,31 +240,53 @@ export function* writeAt(
   bytes: Uint8Array,
   pos: number,
   moves = false,
+  how?: IoHow,
 ): Io<number> {
   checkWrite(caller, file);
   checkPos(pos);
   if (!isRegular(file.inode.mode)) throw new FsError('EINVAL');
-  return yield* holding(caller.core, file.inode, writeLocked(caller, file, bytes, pos, moves));
+  const asked = how !== undefined || (file.flags & O_DIRECT) !== 0 ? howOf(file, how) : undefined;
+  return yield* holding(caller.core, file.inode, writeLocked(caller, file, { bytes, pos, moves, how: asked }));
 }
 
-function* writeLocked(caller: Caller, file: OpenFile, bytes: Uint8Array, pos: number, moves: boolean): Io<number> {
+interface WriteCall {
+  readonly bytes: Uint8Array;
+  readonly pos: number;
+  readonly moves: boolean;
+  readonly how: IoHow | undefined;
+}
+
+function* writeLocked(caller: Caller, file: OpenFile, { bytes, pos, moves, how }: WriteCall): Io<number> {
   const { core } = caller;
   const { inode } = file;
   let put = 0;
-  if (!inode.lock.tryWrite()) yield* inode.lock.write();
+  if (!inode.lock.tryWrite()) {
+    if (how?.nowait === true) throw new FsError('EAGAIN');
+    yield* inode.lock.write();
+  }
   try {
     const at = (file.flags & O_APPEND) !== 0 ? inode.size : pos;
     const length = clip(core, at, bytes.length);
     if (length > 0) {
       yield* prepareWrite(caller, inode);
-      put = yield* core.fs.write(inode, at, length === bytes.length ? bytes : bytes.subarray(0, length));
+      put = yield* writeData(core, inode, at, length === bytes.length ? bytes : bytes.subarray(0, length), how);
     }
     if (moves) file.pos = at + put;
-    if ((file.flags & O_DSYNC) !== 0 && put > 0) yield* core.fs.fsync(inode, (file.flags & SYNC_ALL) === 0);
+    // A direct write was made durable by the driver, but for O_SYNC's times.
+    const syncs = how === undefined
+      ? (file.flags & O_DSYNC) !== 0
+      : how.dsync === true && (how.direct !== true || (file.flags & SYNC_ALL) !== 0);
+    if (syncs && put > 0) yield* core.fs.fsync(inode, (file.flags & SYNC_ALL) === 0);
   } finally {
     inode.lock.unlockWrite();
   }
   return put;
+}
+
+function writeData(core: VfsCore, inode: Inode, pos: number, bytes: Uint8Array, how: IoHow | undefined): Io<number> {
+  if (how === undefined) return core.fs.write(inode, pos, bytes);
+  if (core.fs.writeHow === undefined) throw new FsError('EOPNOTSUPP');
+  return core.fs.writeHow(inode, pos, bytes, how);
 }
 
 /** Sets the size of a file open for writing. @throws FsError EINVAL, EPERM, EFBIG, ENOSPC, EROFS */

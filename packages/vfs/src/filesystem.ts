@@ -113,6 +113,35 @@ export interface FiemapExtent {
   readonly flags: readonly ('last' | 'unknown' | 'delalloc' | 'unwritten' | 'inline' | 'shared' | 'merged' | 'unaligned' | 'xattr')[];
 }
 
+/** How one read or write is to be done: the RWF_* flags and O_DIRECT, as preadv2(2) and pwritev2(2) have them. */
+export interface IoHow {
+  /** Between the caller's buffer and the device: position and length are multiples of the device's sector (O_DIRECT). */
+  readonly direct?: boolean;
+  /** EAGAIN rather than wait, with nothing changed (RWF_NOWAIT). */
+  readonly nowait?: boolean;
+  /** What the call brings into the cache goes after use (RWF_DONTCACHE). */
+  readonly dontcache?: boolean;
+  /** Durable on return (RWF_DSYNC). */
+  readonly dsync?: boolean;
+  /** Writes: whole or not at all after any crash (RWF_ATOMIC); a power of two, aligned to itself. */
+  readonly atomic?: boolean;
+}
+
+/** A file mapped into memory: loads and stores by position. See mmap(2); EFAULT is SIGBUS. */
+export interface MappedData {
+  read(pos: number, bytes: Uint8Array): Io<number>;
+  write(pos: number, bytes: Uint8Array): Io<number>;
+  msync(pos: number, len: number): Io<void>;
+  close(): void;
+}
+
+/** Where a file's pages lie on the device, for whoever swaps to it. Positions on the device in bytes. */
+export interface SwapMap {
+  readonly extents: readonly { readonly startPage: number; readonly pageCount: number; readonly addr: number }[];
+  readonly pageCount: number;
+  readonly spanPages: number;
+}
+
 /**
  * Emits one entry; false = stop here (the entry was not taken). `cookie` is where a later `readdir` goes on after this
  * entry; it stays valid while the directory changes elsewhere.
@@ -179,6 +208,14 @@ export interface FileSystem<I extends Inode = Inode> {
   write(inode: I, pos: number, bytes: Uint8Array): Io<number>;
   /** `write` when no wait is needed (blocks mapped, folio cached); -1 = take `write`. */
   peekWrite?(inode: I, pos: number, bytes: Uint8Array): number;
+  /** `read` another way than through the cache. Absent: EOPNOTSUPP, and O_DIRECT is EINVAL. Lock: inode, shared. */
+  readHow?(inode: I, pos: number, bytes: Uint8Array, how: IoHow): Io<number>;
+  /** `write` another way. With `direct` and `dsync` it is durable on return; else the vfs calls `fsync`. Lock: inode, exclusive. */
+  writeHow?(inode: I, pos: number, bytes: Uint8Array, how: IoHow): Io<number>;
+  /** Maps a file into memory. Lock: inode, shared; the mapping's own calls take none of the vfs's locks. */
+  map?(inode: I, writable: boolean): MappedData;
+  /** What a swap area needs to know; EINVAL with why not. Lock: inode, shared. */
+  swapMap?(inode: I): Io<SwapMap>;
   /** Preallocates, punches, zeroes; EOPNOTSUPP where the format cannot. */
   fallocate?(inode: I, mode: { readonly keepSize?: boolean; readonly punchHole?: boolean; readonly zeroRange?: boolean }, pos: number, len: number): Io<void>;
   /** Position of the next data or hole at or after `pos`; ENXIO past the end (lseek(2)). */

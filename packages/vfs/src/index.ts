@@ -6,10 +6,13 @@ export {
   type FileType,
   type FsTraits,
   type Inode,
+  type IoHow,
+  type MappedData,
   type Name,
   type NewInode,
   type SetAttr,
   type StatFs,
+  type SwapMap,
 } from './filesystem.js';
 export type { AttrChange } from './attr.js';
 export type { BulkData, BulkEntry, BulkNode, BulkOptions } from './bulk.js';
@@ -17,6 +20,7 @@ export type { TimeLike } from './chattr.js';
 export type { Caller } from './core.js';
 export type { DirEntry } from './fd.js';
 export type { FallocateMode } from './file.js';
+export type { Mapping } from './mapped.js';
 export {
   S_IFSOCK,
   S_IFLNK,

@@ -12,6 +12,7 @@ import * as fd from './fd.js';
 import * as file from './file.js';
 import type { FileSystem, Inode } from './filesystem.js';
 import { decodeName } from './names.js';
+import * as mapped from './mapped.js';
 import * as namei from './namei.js';
 import type { OpenFile } from './open-file.js';
 import { vfsOptionsSchema, type VfsOptions } from './options.js';
@@ -75,6 +76,15 @@ const OPS = {
   fallocate: fd.fallocate,
   ffiemap: fd.ffiemap,
   getdents: fd.getdents,
+  pread2: mapped.pread2,
+  pwrite2: mapped.pwrite2,
+  swapMap: mapped.swapMap,
+  // Mapped files.
+  mmap: mapped.mmap,
+  mread: mapped.mread,
+  mwrite: mapped.mwrite,
+  msync: mapped.msync,
+  munmap: mapped.munmap,
   // By inode: every inode handed out is referenced, `iput` or `forget` gives it back.
   iget: function* iget(caller: Caller, ino: number): Io<Inode> {
     if (ino === caller.core.fs.rootIno) yield* caller.core.root();
