@@ -43,6 +43,7 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
     return iter.done;
   }
   if (iomap.type === 'hole') {
+    zeroCached(mapping, iter.pos, end);
     iter.done = end - iter.pos;
     return 0;
   }
@@ -55,6 +56,7 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
       iter.stale = !iter.valid(); // guard: stale-zero-mapping (pitfall 1, 7)
       if (iter.stale) break;
       const cached = nextWritten(mapping, at, end); // guard: zero-looks-at-cache (pitfall 7) | without: const cached = undefined;
+      zeroCached(mapping, at, cached?.pos ?? end);
       if (cached === undefined) {
         iter.done = end - iter.pos;
         break;
@@ -73,6 +75,13 @@ function* zeroStep<I extends IomapInode>(iter: IomapIter<I>): Io<number> {
 
 /** Nothing was stored there yet: what reads as anything else is in the cache, dirty or on its way. */
 const readsAsZero = (iomap: Iomap): boolean => iomap.type === 'unwritten' || iomap.type === 'delalloc';
+
+/** What is cached and clean where nothing is stored is zero, or the content of a write that was lost: it is zero from now on. */
+function zeroCached(mapping: AddressSpace, pos: number, end: number): void {
+  for (let folio = mapping.nextFolio(pos, end); folio !== undefined; folio = mapping.nextFolio(folio.end, end)) {
+    folio.data.fill(0, Math.max(0, pos - folio.pos), Math.min(folio.size, end - folio.pos)); // guard: zero-of-lost-writes (pitfall 5, 7)
+  }
+}
 
 /** The first run of blocks with data that the map does not show yet: dirty, or in a folio that is being written. */
 function nextWritten(mapping: AddressSpace, pos: number, end: number): { pos: number; end: number } | undefined {

@@ -1,6 +1,6 @@
 /** Bugs that real iomap conversions had, by their number: those that need somebody else in between. */
 import { memoryDevice } from '@iomap/block-device';
-import { runAsync, runSync, type Io } from '@iomap/io';
+import { FsError, runAsync, runSync, type Io } from '@iomap/io';
 import { bufferedWrite } from '../write.js';
 import { IOMAP_ATOMIC, IOMAP_F_SHARED, IOMAP_FAULT, IOMAP_UNSHARE, IOMAP_ZERO, type IomapOps } from '../iomap.js';
 import { MappedFile } from '../mapped-file.js';
@@ -129,6 +129,19 @@ describe('7: data in the cache over unwritten blocks', () => {
     expect(runSync(seekData(r.file, r.file.ops, 0))).toBe(2 * BLOCK);
     expect(runSync(seekHole(r.file, r.file.ops, 2 * BLOCK))).toBe(3 * BLOCK);
   });
+});
+
+it('5, 7: what was lost, and is cached over a hole all the same, is zeroed', () => {
+  let fails = true;
+  const base = memoryDevice({ sizeBytes: 512 * BLOCK });
+  const r = extentRig({ device: { ...base, sizeBytes: base.sizeBytes, submit: (bio) =>
+    fails && bio.op === 'write' && bio.lengthBytes === 3 * BLOCK ? { ok: false, error: new FsError('EIO') } : base.submit(bio) } });
+  r.write(0, filled(3 * BLOCK, 1));
+  expect(() => runSync(r.file.fsync())).toThrow('EIO');
+  fails = false;
+  runSync(r.file.zero(100, 2 * BLOCK));
+  expect(allAre(r.read(100, 2 * BLOCK), 0)).toBe(true);
+  expect(r.fs.space.reserved).toBe(0);
 });
 
 describe('8: beyond the end of the file', () => {

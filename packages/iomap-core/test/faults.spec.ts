@@ -1,0 +1,10 @@
+/** Each request of many workloads fails in turn; `IOMAP_SEED=n IOMAP_RUNS=1` replays one workload. */
+import { runFaults } from './faults.js';
+
+it('the right call reports it, nothing else is lost, nothing is left', () => {
+  const runs = Number(process.env['IOMAP_RUNS'] ?? 40);
+  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  let told = 0;
+  for (let seed = first; seed < first + runs; seed++) told += runFaults(seed).told;
+  expect(told).toBeGreaterThan(runs);
+});
