@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanUp, good, iomap, scratch, sh } from './harness.js';
 
-describeWithOracle(['mkfs-xfs', 'xfs-io', 'loop-mount', 'setfattr'], 'iomap on XFS', () => {
+describeWithOracle(['mkfs-xfs', 'xfs-repair', 'xfs-io', 'loop-mount', 'setfattr'], 'iomap on XFS', () => {
   let image = '';
   let dir = '';
   const content = Buffer.alloc(300_000, 'xyz');
@@ -50,6 +50,16 @@ describeWithOracle(['mkfs-xfs', 'xfs-io', 'loop-mount', 'setfattr'], 'iomap on X
     expect((await map('/shared')).extents.every(({ flags }) => flags.includes('shared'))).toBe(true);
     expect((await map('/part')).extents.map(({ flags }) => flags.includes('unwritten'))).toEqual([false, true]);
     expect(await good(['map', `${image}:/part`])).toContain('unwritten');
+  });
+
+  it('makes one', async () => {
+    const made = join(dir, 'made.img');
+    await good(['mkfs', '-t', 'xfs', '--size', '320M', '--label', 'ours', '--features', 'rmapbt,^bigtime', made]);
+    const info = JSON.parse(await good(['info', '--json', made])) as Record<string, unknown>;
+    expect(info).toMatchObject({ type: 'xfs', label: 'ours', log: 'clean' });
+    expect(info['features']).not.toContain('bigtime');
+    oracle('xfs-repair').run(['-n', made], { expect: [0] });
+    expect(await good(['ls', `${made}:/`])).toBe('');
   });
 
   it('refuses to change it', async () => {

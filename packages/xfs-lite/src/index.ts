@@ -7,3 +7,5 @@ export type { LogState } from './log/head.js';
 export { mount, readSuper } from './mount.js';
 export { mountOptionsSchema, type MountOptions } from './options.js';
 export { isXfs, type SuperInfo } from './super.js';
+export { mkfs, type MkfsResult } from './mkfs/mkfs.js';
+export { mkfsOptions, type MkfsOptions } from './mkfs/options.js';

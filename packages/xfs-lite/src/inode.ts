@@ -127,6 +127,16 @@ export function decodeTime(view: DataView, at: number, isBig: boolean): Timespec
   return { sec: quotient - BIGTIME_EPOCH, nsec: rest };
 }
 
+/** Stores a time that the format can hold. */
+export function encodeTime(view: DataView, at: number, { sec, nsec }: Timespec, isBig: boolean): void {
+  if (isBig) {
+    view.setBigUint64(at, BigInt(sec + BIGTIME_EPOCH) * BigInt(NSEC) + BigInt(nsec));
+  } else {
+    view.setInt32(at, sec);
+    view.setUint32(at + 4, nsec);
+  }
+}
+
 // Device numbers ------------------------------------------------------------------------------------------------------------
 
 /** From 14 bits of major and 18 of minor to the form of makedev(3). */

@@ -11,6 +11,8 @@ export interface PopulateOptions {
   /** Extents of the fragmented file. */
   readonly extents: number;
   readonly xattrs: number;
+  /** A tree that is read in a moment. */
+  readonly small?: boolean;
 }
 
 const touch = (path: string | Buffer): void => closeSync(openSync(path, 'w'));
@@ -22,9 +24,10 @@ function makeDirectories(dir: string, counts: readonly number[]): void {
     for (let n = 0; n < count; n++) touch(join(one, `n${n}-${'x'.repeat((n * 37) % 50)}`));
     for (let n = 0; n < count; n += 7) rmSync(join(one, `n${n}-${'x'.repeat((n * 37) % 50)}`));
   }
+  const step = counts.length < 4 ? 40 : 1;
   const lengths = join(dir, 'lengths');
   mkdirSync(lengths);
-  for (let n = 1; n <= 255; n++) touch(join(lengths, String.fromCharCode(97 + (n % 26)).repeat(n)));
+  for (let n = 1; n <= 255; n += step) touch(join(lengths, String.fromCharCode(97 + (n % 26)).repeat(n)));
   const links = join(dir, 'links');
   mkdirSync(links);
   for (const length of [1, 50, 300, 330, 335, 336, 337, 400, 456, 457, 900, 968, 1000, 1022, 1023]) symlinkSync('l'.repeat(length), join(links, `${length}`));
@@ -84,7 +87,8 @@ function makeXattrs(dir: string, count: number): void {
 }
 
 export function populate(dir: string, options: PopulateOptions): void {
-  makeSampleTree(dir, { namesInOneDirectory: 300, xattrs: 3, devices: false });
+  const few = options.small === true ? { depth: 4, files: 42, sizeMax: 20_000 } : {};
+  makeSampleTree(dir, { namesInOneDirectory: options.small === true ? 20 : 300, xattrs: 3, devices: false, ...few });
   // Linux makes majors of 9 bits and minors of 18 on XFS.
   const nodes = [['null', 'c', '1', '3'], ['big', 'b', '259', '70000'], ['wide', 'c', '511', '262143']] as const;
   for (const [name, type, major, minor] of nodes) runTool('mknod', [join(dir, name), type, major, minor], { expect: [0] });

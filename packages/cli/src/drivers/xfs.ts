@@ -1,17 +1,43 @@
 /** XFS for the command: what `@iomap/xfs-lite` does, in the words of drivers.ts. */
 import { FsError, unsupported, type Io } from '@iomap/io';
-import { mount, rawSuper, readLogState, readSuper } from '@iomap/xfs-lite';
-import type { Driver } from '../drivers.js';
+import { mkfs, mount, rawSuper, readLogState, readSuper, type MkfsOptions } from '@iomap/xfs-lite';
+import type { Driver, FormatRequest } from '../drivers.js';
+import { UsageError } from '../errors.js';
 import { xfsFacts } from './xfs-facts.js';
+
+const KNOWN = ['finobt', 'sparse', 'reflink', 'rmapbt', 'bigtime', 'inobtcount', 'nrext64'] as const;
+
+/** @throws UsageError for a name that mkfs does not know */
+function featureFlags(names: readonly string[]): MkfsOptions {
+  const flags: Partial<Record<(typeof KNOWN)[number], boolean>> = {};
+  for (const name of names) {
+    const plain = name.replace(/^\^/, '');
+    const known = KNOWN.find((one) => one === plain);
+    if (known === undefined) throw new UsageError(`unknown feature: ${plain} (known: ${KNOWN.join(', ')})`);
+    flags[known] = !name.startsWith('^');
+  }
+  return flags;
+}
+
+function mkfsRequest(request: FormatRequest): MkfsOptions {
+  const { label, uuid, blockSize, inodeSize, inodes, features, freshFile } = request;
+  if (inodes !== undefined) throw new UsageError('XFS makes inodes as they are needed: there is no number to give');
+  return {
+    ...(label === undefined ? {} : { label }),
+    ...(uuid === undefined ? {} : { uuid: Uint8Array.from(uuid) }),
+    ...(blockSize === undefined ? {} : { blockSize }),
+    ...(inodeSize === undefined ? {} : { inodeSize }),
+    ...(features === undefined ? {} : featureFlags(features)),
+    ...(freshFile === true ? { assumeZeroed: true } : {}),
+  };
+}
 
 export const xfsDriver: Driver = {
   type: 'xfs',
   *probe(device) {
     return (yield* rawSuper(device)) !== undefined;
   },
-  *mkfs() {
-    throw unsupported('making an XFS is not there yet');
-  },
+  mkfs: (device, request) => mkfs(device, mkfsRequest(request), request.env),
   mount: (device, request) =>
     mount(device, {
       readOnly: request.readOnly,

@@ -1,7 +1,8 @@
 /** Replay of single items: buffers, inodes, new inodes, dquots. Each applies to a `ReplayBuffer` unless that is newer already. */
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { putSum } from '../crc32c.js';
-import { DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, DIFLAG2, NULL_AGINO, XfsDinode } from '../ondisk.js';
+import { putFreshInode } from '../fresh-inode.js';
+import { DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, DIFLAG2, XfsDinode } from '../ondisk.js';
 import { BB, BLF, BLF_CHUNK, BufFormat, DquotFormat, IcreateFormat, ILOG, InodeFormat } from '../ondisk-log.js';
 import { BTREE_LONG_V4_BYTES, BtreeLong } from '../ondisk-trees.js';
 import { agbToPos, agLength, type SuperInfo } from '../super.js';
@@ -292,23 +293,9 @@ export function* replayIcreate(context: ReplayContext, item: LogItem): Io<void> 
     if (cancelled.has(pos / BB, bytes / BB)) continue;
     const buf = yield* buffers.read(pos / BB, bytes / BB);
     const first = (ag * 2 ** info.agBlkLog + agbno) * info.inodesPerBlock + done / info.inodeSize;
-    for (let i = 0; i * info.inodeSize < bytes; i++) freshInode(info, buf, i * info.inodeSize, first + i, view.icl_gen);
+    for (let i = 0; i * info.inodeSize < bytes; i++) putFreshInode(info, buf.bytes, i * info.inodeSize, first + i, view.icl_gen);
     buf.lsn = lsn;
   }
-}
-
-function freshInode(info: SuperInfo, { bytes, view }: ReplayBuffer, at: number, ino: number, generation: number): void {
-  const o = XfsDinode.offsets;
-  bytes.fill(0, at, at + info.inodeSize);
-  view.setUint16(at, DINODE_MAGIC);
-  view.setUint8(at + o.di_version, info.v5 ? 3 : 2);
-  view.setUint32(at + o.di_gen, generation);
-  view.setUint32(at + o.di_next_unlinked, NULL_AGINO);
-  if (!info.v5) return;
-  view.setUint32(at + o.di_ino, Math.floor(ino / 2 ** 32));
-  view.setUint32(at + o.di_ino + 4, ino % 2 ** 32);
-  bytes.set(info.metaUuid, at + o.di_uuid);
-  putSum(bytes, at, at + info.inodeSize, o.di_crc);
 }
 
 // Quota --------------------------------------------------------------------------------------------------------------------
