@@ -187,21 +187,38 @@ export class TreePass {
       const dotdot = yield* new DirUnderRepair(work, inode).get(1);
       (lost.has(dotdot.ino) && dotdot.ino !== inode.ino ? rest : tops).push(inode);
     }
-    for (const inode of [...tops, ...rest, ...all.filter((one) => !isDirectory(one))]) {
+    // What is whole goes before what is damaged anyway: there may not be room for all.
+    const damaged = new Set(work.damaged);
+    const files = all.filter((one) => !isDirectory(one));
+    const order = [...tops, ...rest, ...files.filter((one) => !damaged.has(one)), ...files.filter((one) => damaged.has(one))];
+    for (const inode of order) {
       if (!this.#isLost(inode)) continue;
-      const found = yield* this.#lostFound(root);
-      const into = found ?? new DirUnderRepair(work, root);
-      const name = yield* this.#lostName(into, inode.ino);
-      if ((yield* into.add(name, inode.ino)) < 0) {
+      const into = yield* this.#nameLost(root, inode.ino);
+      if (into === undefined) {
         work.fix('lost-no-room', `inode ${inode.ino} has no name, and there is no room for one`, inode.ino);
         continue;
       }
-      work.fix('lost', `inode ${inode.ino} had no name: now /${found === undefined ? '' : `${LOST_FOUND}/`}${name}`, inode.ino);
       work.links.add(inode.ino);
       if (!isDirectory(inode)) continue;
       yield* this.#walk(inode, into.inode.ino);
       yield* this.#settleDeferred();
     }
+  }
+
+  /** Names an inode in /lost+found; in the root, or wherever there is a free entry, where that has no room. */
+  *#nameLost(root: RawInode, ino: number): Io<DirUnderRepair | undefined> {
+    const work = this.#work;
+    const found = yield* this.#lostFound(root);
+    const others = [...work.inodes.values()].filter(isDirectory).map((inode) => new DirUnderRepair(work, inode));
+    for (const dir of [...(found === undefined ? [] : [found]), new DirUnderRepair(work, root), ...others]) {
+      if (!this.#entered.has(dir.inode.ino) || dir.inode.ino === ino) continue;
+      const name = yield* this.#lostName(dir, ino);
+      if ((yield* dir.add(name, ino)) < 0) continue;
+      const where = dir === found ? `/${LOST_FOUND}` : dir.inode.ino === ROOT_INO ? '' : `directory ${dir.inode.ino}`;
+      work.fix('lost', `inode ${ino} had no name: now ${where}/${name}`, ino);
+      return dir;
+    }
+    return undefined;
   }
 
   *#lostName(dir: DirUnderRepair, ino: number): Io<string> {
