@@ -11,6 +11,6 @@ export default {
     '^.+\\.js$': [swc, { ...options, jsc: { ...options.jsc, parser: { syntax: 'ecmascript' } } }],
   },
   // The benchmarks and the soak runs are projects of their own.
-  testPathIgnorePatterns: [...preset.testPathIgnorePatterns, '/tools/bench/', '/tools/soak/'],
+  testPathIgnorePatterns: [...preset.testPathIgnorePatterns, '/tools/bench/', '/tools/soak/', '/tools/examples/'],
   testTimeout: 240_000,
 };
