@@ -249,7 +249,8 @@ export interface Verdict {
 export function judgeImage(driver: DriverUnderTest, path: string, timeoutMs = 60_000): Verdict {
   if (driver.fsck === undefined) throw new Error(`${driver.name} names no tool that judges its images`);
   const args = driver.fsck === 'e2fsck' ? ['-fn', path] : driver.fsck === 'fsck-minix' ? ['-f', path] : ['-n', path];
-  const done = oracle(driver.fsck).run(args, { timeoutMs });
+  // On hostile images some tools print without an end.
+  const done = oracle(driver.fsck).run(args, { timeoutMs, outputMax: 16 * 2 ** 20 });
   return { clean: done.status === 0, ended: done.status >= 0, lines: `${done.stdout}\n${done.stderr}`.split('\n').filter((line) => line !== '') };
 }
 

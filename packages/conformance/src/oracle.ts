@@ -59,6 +59,8 @@ export interface OracleRunOptions {
   readonly input?: Uint8Array | string;
   /** Milliseconds; default 120,000. */
   readonly timeoutMs?: number;
+  /** Bytes of output; a tool that prints more is ended by a signal. Default 1 GiB. */
+  readonly outputMax?: number;
   readonly env?: Readonly<Record<string, string>>;
   /** Throw unless the status is among these; default: any status is the caller's to judge. */
   readonly expect?: readonly number[];
@@ -126,7 +128,7 @@ const toolEnv = (extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEn
 export function runTool(path: string, args: readonly string[], options: OracleRunOptions = {}): OracleRun {
   const done = spawnSync(path, [...args], {
     env: toolEnv(options.env),
-    maxBuffer: 1024 * 1024 * 1024,
+    maxBuffer: options.outputMax ?? 1024 * 1024 * 1024,
     timeout: options.timeoutMs ?? 120_000,
     killSignal: 'SIGKILL',
     ...(options.input === undefined ? { stdio: ['ignore', 'pipe', 'pipe'] } : { input: options.input }),

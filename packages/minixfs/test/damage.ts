@@ -158,7 +158,7 @@ function one(dir: string, base: HostileBase, seed: number, context: Context): st
     totals.judged++;
     const path = join(dir, 'image');
     writeImage(path, bytes);
-    const verdict = oracle('fsck-minix').run(['-f', path], { timeoutMs: 15_000 });
+    const verdict = oracle('fsck-minix').run(['-f', path], { timeoutMs: 15_000, outputMax: 2 ** 24 });
     rmSync(path);
     if (verdict.status === 0) totals.clean++;
     else problems.push(`fsck.minix: ${verdict.stdout} ${verdict.stderr}`);
