@@ -2,7 +2,7 @@
  * npm run soak -- [MINUTES] [--seed N] [--only KIND,…]
  * [--workers N] [--judge N] [--slice N] [--first N]: the long runs.
  *
- * Kinds: random, enospc, hostile, crash (ext2), minix, minix-hostile, minix-repair, programs, files (mounted).
+ * Kinds: schedules, core-crash, core-faults, fsx (iomap-core), random, enospc, hostile, crash, fsx-ext2 (ext2), minix, minix-hostile, minix-repair, programs, files (mounted).
  *
  * `--judge N`: the real fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
  * which picks its format. `--check N`: checkpoints after every N operations; a failure is shrunk from the last one.
@@ -31,6 +31,11 @@ const HANG_MS = 90_000;
 
 /** What a whole run covers, and in which slices. */
 const KINDS = {
+  schedules: { target: 1_000_000, slice: 20_000, unit: 'schedules' },
+  'core-crash': { target: 10_000, slice: 200, unit: 'runs' },
+  'core-faults': { target: 10_000, slice: 200, unit: 'workloads' },
+  fsx: { target: 1_000_000, slice: 20_000, unit: 'operations' },
+  'fsx-ext2': { target: 1_000_000, slice: 20_000, unit: 'operations' },
   random: { target: 1_000_000, slice: 50_000, unit: 'operations' },
   enospc: { target: 200_000, slice: 20_000, unit: 'operations' },
   hostile: { target: 100_000, slice: 2_000, unit: 'mutants' },
@@ -65,7 +70,7 @@ const mounted = named.filter((kind) => MOUNTED_KINDS.includes(kind));
 const chosen = named.filter((kind) => !MOUNTED_KINDS.includes(kind));
 const unknown = chosen.filter((kind) => !(kind in KINDS));
 if (!(minutes > 0) || !Number.isInteger(seed) || unknown.length > 0) {
-  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only random|enospc|hostile|crash|minix|minix-hostile|minix-repair|programs|files] [--workers N]\n');
+  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only schedules|core-crash|core-faults|fsx|fsx-ext2|random|enospc|hostile|crash|minix|minix-hostile|minix-repair|programs|files] [--workers N]\n');
   process.exit(2);
 }
 

@@ -3,13 +3,16 @@ import { runHostile, type DriverUnderTest, type HostileBase } from '@iomap/confo
 import { parentPort, workerData } from 'node:worker_threads';
 import { crashSlice } from '../../packages/ext2/test/crash.js';
 import { ext2, hostileBases } from '../../packages/ext2/test/driver.js';
+import { ext2FsxSlice } from '../../packages/ext2/test/fsx.js';
 import { randomSlice } from '../../packages/ext2/test/soak.js';
+import { extentFsxSlice } from '../../packages/iomap-core/test/fsx-subject.js';
+import { coreSlice } from '../../packages/iomap-core/test/soak.js';
 import { damageSlice } from '../../packages/minixfs/test/damage.js';
 import { BLOCK_FORMATS, minix, ODD_FORMATS, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
 import { minixSlice } from '../../packages/minixfs/test/soak.js';
 
 interface Slice {
-  readonly kind: 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair';
+  readonly kind: 'schedules' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair';
   readonly seed: number;
   readonly count: number;
   readonly index: number;
@@ -57,6 +60,14 @@ function repairSlice(): unknown {
 
 function run(): unknown {
   switch (slice.kind) {
+    case 'schedules':
+    case 'core-crash':
+    case 'core-faults':
+      return coreSlice({ kind: slice.kind, seed: slice.seed, count: slice.count, note, stop });
+    case 'fsx':
+      return extentFsxSlice({ seed: slice.seed, ops: slice.count, note, stop });
+    case 'fsx-ext2':
+      return ext2FsxSlice({ seed: slice.seed, ops: slice.count, note, stop });
     case 'hostile':
       return hostileSlice(ext2, hostileBases());
     case 'minix-hostile':

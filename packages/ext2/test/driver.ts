@@ -43,14 +43,16 @@ function mkfsOptions(options: FormatOptions): MkfsOptions {
   };
 }
 
-export const ext2: DriverUnderTest = {
-  name: 'ext2',
+/** The driver with its file data one way or the other. */
+const driverFor = (io: 'iomap' | 'legacy'): DriverUnderTest => ({
+  name: io === 'iomap' ? 'ext2' : 'ext2, io=legacy',
   kernelType: 'ext2',
   fsck: 'e2fsck',
   mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
   mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
     mount(device, {
       env,
+      io,
       ...(readOnly === undefined ? {} : { readOnly }),
       ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
       ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
@@ -69,7 +71,11 @@ export const ext2: DriverUnderTest = {
     yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length });
     return ext2Structures(bytes);
   },
-};
+});
+
+export const ext2 = driverFor('iomap');
+/** The old way, by buffer heads. */
+export const ext2Legacy = driverFor('legacy');
 
 /** What mke2fs gives an ext2 where a distribution's configuration does not say otherwise. */
 const FEATURES = ['filetype', 'sparse_super', 'large_file', 'ext_attr', 'dir_index', 'resize_inode'];

@@ -160,6 +160,6 @@ export function extentFsx(seed: number, ops: number): Io<ReadonlyMap<FsxKind, nu
     seed,
     ops,
     maxBytes: FSX_BYTES,
-    replay: `IOMAP_SEED=${seed} IOMAP_RUNS=1 npx jest -c packages/iomap-core/jest.config.js fsx`,
+    replay: `npm run soak -- 5 --only fsx --seed ${seed} --slice ${ops} --workers 1`,
   });
 }
