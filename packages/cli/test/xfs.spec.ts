@@ -62,6 +62,12 @@ describeWithOracle(['mkfs-xfs', 'xfs-repair', 'xfs-io', 'loop-mount', 'setfattr'
     expect(await good(['ls', `${made}:/`])).toBe('');
   });
 
+  it('checks it', async () => {
+    expect((await iomap(['fsck', image])).code).toBe(0);
+    const report = JSON.parse((await iomap(['fsck', '--json', image])).out) as { clean: boolean };
+    expect(report.clean).toBe(true);
+  });
+
   it('refuses to change it', async () => {
     const ran = await iomap(['rm', `${image}:/pipe`]);
     expect(ran.code).toBe(1);

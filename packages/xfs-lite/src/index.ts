@@ -1,3 +1,5 @@
+export { check, type CheckReport } from './check/check.js';
+export type { Finding, Structure } from './check/report.js';
 export { crc32c } from './crc32c.js';
 export { rawSuper, readLogState, type RawSuper } from './facts.js';
 export { featureNames, type FeatureWords } from './features.js';

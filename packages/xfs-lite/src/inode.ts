@@ -7,7 +7,7 @@ import type { AddressSpace } from '@iomap/page-cache';
 import { S_IFMT, type Inode } from '@iomap/vfs';
 import { sumMatches } from './crc32c.js';
 import { Fork } from './fork.js';
-import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, XfsDinode } from './ondisk.js';
+import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, NULL_AGINO, XfsDinode } from './ondisk.js';
 import { inoToBlock, type SuperInfo } from './super.js';
 import type { Volume } from './volume.js';
 
@@ -62,6 +62,8 @@ export class XfsInode implements Inode {
   extsize = 0;
   cowExtsize = 0;
   changeCount = 0n;
+  /** The next inode (in its group) of a list of unlinked ones. */
+  nextUnlinked = NULL_AGINO;
   data: Fork;
   attr: Fork | undefined = undefined;
   /** Directory blocks that are not contiguous, put together: see dir-blocks.ts. */
@@ -182,18 +184,19 @@ function count64(view: DataView, at: number, detail: FsErrorDetail): number {
  * Fills `inode` from its slot.
  * @throws FsError ESTALE when it is free; EUCLEAN, EBADMSG
  */
-export function decodeInode(inode: XfsInode, slot: InodeSlot, info: SuperInfo): void {
+export function decodeInode(inode: XfsInode, slot: InodeSlot, info: SuperInfo, allowUnlinked = false): void {
   const { view, at } = slot;
   const { ino } = inode;
   checkIdentity(slot, ino, info);
   const version = view.getUint8(at + o.di_version);
   inode.mode = view.getUint16(at + o.di_mode);
   inode.nlink = version === 1 ? view.getUint16(at + o.di_onlink) : view.getUint32(at + o.di_nlink);
-  if (inode.mode === 0 || inode.nlink === 0) throw new FsError('ESTALE', { why: 'the inode is free', detail: { ino } });
+  if (inode.mode === 0 || (inode.nlink === 0 && !allowUnlinked)) throw new FsError('ESTALE', { why: 'the inode is free', detail: { ino } });
   inode.uid = view.getUint32(at + o.di_uid);
   inode.gid = view.getUint32(at + o.di_gid);
   if (version > 1) inode.projectId = view.getUint16(at + o.di_projid_lo) + view.getUint16(at + o.di_projid_hi) * 0x1_0000;
   inode.generation = view.getUint32(at + o.di_gen);
+  inode.nextUnlinked = view.getUint32(at + o.di_next_unlinked);
   inode.size = count64(view, at + o.di_size, { ino, field: 'di_size' });
   inode.blocks = count64(view, at + o.di_nblocks, { ino, field: 'di_nblocks' }) * (info.blockSize / 512);
   inode.extsize = view.getUint32(at + o.di_extsize);
@@ -270,16 +273,17 @@ function checkFormats(inode: XfsInode, info: SuperInfo): void {
 
 /**
  * Reads an inode from cached blocks; undefined = its block is missing.
+ * @param allowUnlinked take one without links too (a checker does)
  * @throws FsError ESTALE for a free inode or a number that none has; EUCLEAN, EBADMSG
  */
-export function findInode(vol: Volume, ino: number, make: (ino: number) => XfsInode): XfsInode | undefined {
+export function findInode(vol: Volume, ino: number, make: (ino: number) => XfsInode, allowUnlinked = false): XfsInode | undefined {
   const { info } = vol;
   const fsb = inoToBlock(info, ino);
   if (fsb < 0) throw new FsError('ESTALE', { why: 'no such inode', detail: { ino } });
   const buf = vol.needFsb(fsb, vol.ops.inodes);
   if (buf === undefined) return undefined;
   const inode = make(ino);
-  decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: (ino % info.inodesPerBlock) * info.inodeSize }, info);
+  decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: (ino % info.inodesPerBlock) * info.inodeSize }, info, allowUnlinked);
   const override = vol.overrides?.get(ino);
   if (override !== undefined) {
     inode.data.list = override.list;

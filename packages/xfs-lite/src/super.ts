@@ -30,6 +30,8 @@ export interface SuperInfo extends FeatureWords {
   readonly dirBlockFsbs: number;
   readonly dirBlockSize: number;
   readonly rootIno: number;
+  /** Inodes that only the superblock names: realtime and quota. */
+  readonly internalInos: readonly number[];
   readonly logStart: number;
   readonly logBlocks: number;
   readonly logSectorSize: number;
@@ -181,7 +183,7 @@ export function decodeSuper(bytes: Uint8Array, deviceBytes: number): SuperInfo {
 function sizesOf(view: SuperView): Pick<
   SuperInfo,
   | 'blockSize' | 'blockLog' | 'sectorSize' | 'inodeSize' | 'inodesPerBlock' | 'inopblog' | 'agBlocks' | 'agBlkLog' | 'agCount'
-  | 'dblocks' | 'dirBlockFsbs' | 'dirBlockSize' | 'rootIno' | 'logStart' | 'logBlocks' | 'logSectorSize' | 'icount' | 'ifree'
+  | 'dblocks' | 'internalInos' | 'dirBlockFsbs' | 'dirBlockSize' | 'rootIno' | 'logStart' | 'logBlocks' | 'logSectorSize' | 'icount' | 'ifree'
   | 'fdblocks' | 'imaxPct' | 'inoAlign' | 'spinoAlign' | 'unit' | 'width' | 'inProgress'
 > {
   const dirBlockFsbs = 2 ** view.sb_dirblklog;
@@ -199,6 +201,7 @@ function sizesOf(view: SuperView): Pick<
     dirBlockFsbs,
     dirBlockSize: dirBlockFsbs * view.sb_blocksize,
     rootIno: view.sb_rootino,
+    internalInos: [view.sb_rbmino, view.sb_rsumino, view.sb_uquotino, view.sb_gquotino, view.sb_pquotino].map(Number),
     logStart: view.sb_logstart,
     logBlocks: view.sb_logblocks,
     logSectorSize: view.sb_logsectsize === 0 ? 512 : view.sb_logsectsize,

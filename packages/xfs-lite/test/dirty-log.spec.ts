@@ -26,11 +26,11 @@ const SETS = [
 
 describeWithOracle(['mkfs-xfs', 'xfs-io', 'loop-mount', 'getfattr', 'setfattr'], 'replays a dirty log', () => {
   const seed = Number(process.env['SEED'] ?? 1);
-  const count = Number(process.env['XFS_DIRTY'] ?? 4);
+  const count = Number(process.env['XFS_DIRTY'] ?? 3);
   for (let n = 0; n < count; n++) {
     const [name, args] = SETS[n % SETS.length] ?? SETS[0];
     const flushLog = n % 3 !== 2;
-    const ops = [150, 900, 400, 40, 2500][n % 5] ?? 100;
+    const ops = [150, 60, 200, 900, 2500][n % 5] ?? 100;
     it(`${n}: ${name}, ${ops} operations, ${flushLog ? 'log flushed' : 'log cut'} (seed ${seed + n})`, async () => {
       const dir = scratchDir('iomap-xfs');
       try {

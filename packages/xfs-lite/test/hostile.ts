@@ -142,7 +142,7 @@ function mutate(r: Random, place: Place, bytes: Uint8Array): string {
 }
 
 /** Log records carry a sum over themselves that a mutant cannot put right by block: theirs is taken away where nobody asks for it. */
-function makeMutant(base: Base, device: BlockDevice, r: Random): string[] {
+export function makeMutant(base: Base, device: BlockDevice, r: Random): string[] {
   const kinds = [...new Set(base.blocks.map(({ kind }) => kind))];
   const changes: string[] = [];
   const fix = r.below(2) === 0;

@@ -117,7 +117,8 @@ const CASES: readonly Case[] = [
 
 describeWithOracle(['mkfs-xfs'], 'mkfs writes what mkfs.xfs writes', () => {
   const only = process.env['XFS_SET'];
-  it.each(CASES.filter(({ name }) => only === undefined || name === only))('$name', ({ sizeBytes, args, options }) => {
+  const all = process.env['XFS_ALL'] !== undefined;
+  it.each(CASES.filter(({ name, sizeBytes }) => (only === undefined ? all || sizeBytes < TIB : name === only)))('$name', ({ sizeBytes, args, options }) => {
     const dir = scratchDir('iomap-xfs');
     try {
       const [tool, ours] = [join(dir, 'tool'), join(dir, 'ours')];
@@ -141,7 +142,7 @@ describeWithOracle(['xfs-repair', 'xfs-io', 'loop-mount', 'getfattr', 'setfattr'
     one('small with 64k directories', 96 * MIB, '', { blockSize: 1024, dirBlockSize: 65_536 }),
     one('stripes', 4096 * MIB, '', { stripeUnit: 65_536, stripeWidth: 262_144, rmapbt: true }),
   ];
-  it.each(slice)('$name: clean, mounted, written to, clean again', ({ sizeBytes, options }) => {
+  it.each(process.env['XFS_ALL'] === undefined ? slice.slice(0, 3) : slice)('$name: clean, mounted, written to, clean again', ({ sizeBytes, options }) => {
     const dir = scratchDir('iomap-xfs');
     try {
       const image = join(dir, 'image');
@@ -168,14 +169,14 @@ describeWithOracle(['xfs-repair', 'xfs-io', 'loop-mount', 'getfattr', 'setfattr'
 
 describe('mkfs', () => {
   it('is deterministic', () => {
-    const make = (): Uint8Array[] => {
+    const make = (): Uint8Array => {
       const device = memoryDevice({ sizeBytes: 64 * MIB });
       runSync(mkfs(device, {}, fixedEnv({ seed: 5 })));
       const bytes = new Uint8Array(MIB);
       void device.submit({ op: 'read', pos: 0, segments: [bytes], lengthBytes: MIB });
-      return [bytes];
+      return bytes;
     };
-    expect(make()).toEqual(make());
+    expect(Buffer.compare(make(), make())).toBe(0);
   });
 
   it('overwrites what was there', () => {

@@ -23,9 +23,9 @@ const set = (name: string, args: string, extra: Partial<OptionSet> = {}): Option
 
 export const OPTION_SETS: readonly OptionSet[] = [
   set('defaults', '', { slice: true }),
-  set('everything', '-m rmapbt=1,reflink=1,finobt=1,bigtime=1,inobtcount=1 -i nrext64=1,sparse=1', { slice: true }),
+  set('everything', '-m rmapbt=1,reflink=1,finobt=1,bigtime=1,inobtcount=1 -i nrext64=1,sparse=1'),
   set('nothing optional', '-m rmapbt=0,reflink=0,finobt=0,bigtime=0,inobtcount=0 -i nrext64=0,sparse=0', { reflink: false }),
-  set('1k blocks', '-b size=1024', { blockSize: 1024, extents: 20_000, names: [1, 12, 60, 500, 12_000], xattrs: 1000, slice: true }),
+  set('1k blocks', '-b size=1024', { blockSize: 1024, extents: 20_000, names: [1, 12, 60, 500, 12_000], xattrs: 1000 }),
   set('2k blocks', '-b size=2048', { blockSize: 2048 }),
   set('8k blocks', '-b size=8192', { blockSize: 8192 }),
   set('16k blocks', '-b size=16384', { blockSize: 16_384 }),

@@ -1,7 +1,7 @@
 /** XFS for the command: what `@iomap/xfs-lite` does, in the words of drivers.ts. */
 import { FsError, unsupported, type Io } from '@iomap/io';
-import { mkfs, mount, rawSuper, readLogState, readSuper, type MkfsOptions } from '@iomap/xfs-lite';
-import type { Driver, FormatRequest } from '../drivers.js';
+import { check, mkfs, mount, rawSuper, readLogState, readSuper, type MkfsOptions } from '@iomap/xfs-lite';
+import type { CheckOutcome, Driver, FormatRequest } from '../drivers.js';
 import { UsageError } from '../errors.js';
 import { xfsFacts } from './xfs-facts.js';
 
@@ -46,7 +46,9 @@ export const xfsDriver: Driver = {
     }),
   *check(device) {
     yield* readSuper(device);
-    throw unsupported('checking an XFS is not there yet: run xfs_repair -n');
+    const report = yield* check(device);
+    const outcome: CheckOutcome = { clean: report.clean, findings: report.findings.map((finding) => ({ ...finding })) };
+    return outcome;
   },
   *facts(device) {
     const raw = yield* rawSuper(device);
