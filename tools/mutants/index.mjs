@@ -89,6 +89,7 @@ async function main() {
   const out = path.join(root, 'tmp/mutants');
   fs.mkdirSync(out, { recursive: true });
   const wanted = values.only?.split(',');
+  /** @type {{ guard: ReturnType<typeof findGuards>[number], what: string, by: string, ms: number }[]} */
   const rows = [];
   for (const { sources, tests } of SUBJECTS) {
     const files = testFiles(root, tests);
