@@ -13,7 +13,7 @@ export const below = {
   // The legacy baseline that conversions are measured against.
   'buffer-head': ['io', 'device', 'page-cache'],
   // What drivers with block maps and bitmaps share.
-  'block-map': ['io', 'device', 'page-cache', 'buffer-cache', 'iomap'],
+  'block-map': ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head'],
   vfs: ['io', 'device'],
   driver: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'block-map', 'vfs'],
   face: ['io', 'device', 'page-cache', 'buffer-cache', 'iomap', 'buffer-head', 'block-map', 'vfs', 'driver', 'face'],

@@ -6,6 +6,7 @@
  * - `relieve`: what the page cache asks of a file under memory pressure: its data in the range, and, where that is little,
  *   that of other files too, so that one wait frees much.
  */
+import { writeAndWait, writePages, type BufferOps } from '@iomap/buffer-head';
 import { FsError, withContext, type Io } from '@iomap/io';
 import { writeback, WritebackBatch, writebackInto, type WritebackOps } from '@iomap/iomap-core';
 import type { MapRun } from './extent-cache.js';
@@ -22,6 +23,8 @@ export type DirtyFile = MappedFile & { untoldError: FsError | undefined };
 export interface DirtyFiles<I extends DirtyFile> {
   readonly map: BlockMap<I>;
   readonly writebackOps: WritebackOps<I>;
+  /** A mount in the old way: its files are written by these, not by `writebackOps`. */
+  readonly bufferOps?: BufferOps<I> | undefined;
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles: Set<I>;
 }
@@ -58,7 +61,10 @@ function inDiskOrder<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly I
 function* writeBatch<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly Placed<I>[]): Io<void> {
   const batch = new WritebackBatch();
   try {
-    for (const { inode } of files) yield* writebackInto(inode, host.writebackOps, WHOLE, batch);
+    for (const { inode } of files) {
+      if (host.bufferOps === undefined) yield* writebackInto(inode, host.writebackOps, WHOLE, batch);
+      else yield* writePages(inode, host.bufferOps, WHOLE);
+    }
     yield* batch.flush();
   } finally {
     batch.abort();
@@ -98,7 +104,7 @@ export function* relieve<I extends DirtyFile>(
   range: { readonly pos: number; readonly len: number },
 ): Io<void> {
   if (inode.mapping.dirtyBytes > SMALL_BYTES || host.dirtyFiles.size < 2) {
-    yield* writeback(inode, host.writebackOps, range);
+    yield* writeOne(host, inode, range);
     return;
   }
   yield* writeBatch(host, inDiskOrder(host, smallFiles(host, inode, range.len)));
@@ -126,8 +132,12 @@ function smallFiles<I extends DirtyFile>(host: DirtyFiles<I>, asked: I, bytesMax
 export function* flushFile<I extends DirtyFile>(host: DirtyFiles<I>, inode: I): Io<void> {
   const mapping = inode.mappingIfAny;
   if (mapping === undefined) return;
-  yield* writeback(inode, host.writebackOps, WHOLE);
+  yield* writeOne(host, inode, WHOLE);
   const error = mapping.takeError() ?? inode.untoldError;
   inode.untoldError = undefined;
   if (error !== undefined) throw error;
+}
+
+function* writeOne<I extends DirtyFile>(host: DirtyFiles<I>, inode: I, range: { readonly pos: number; readonly len: number }): Io<void> {
+  yield* host.bufferOps === undefined ? writeback(inode, host.writebackOps, range) : writeAndWait(inode, host.bufferOps, range);
 }

@@ -4,6 +4,14 @@ export { ExtentCache, type MapRun } from './extent-cache.js';
 export { BlockMap, forgetBlock, newBlock, type MapHost, type MappedInode, type MapShape } from './map.js';
 export { atomicWriteMax, mapDioOps, mapDirectRead, mapFile, mapSwap, type DirectHost } from './map-direct.js';
 export { mapIomapOps, mapWritebackOps, type MapIo, type MappedFile } from './map-iomap.js';
+export {
+  LegacyFiles,
+  legacyMapping,
+  mapBufferOps,
+  type LegacyHost,
+  type LegacyHow,
+  type LegacyTraits,
+} from './map-legacy.js';
 export { truncateBlocks, unmapRun } from './map-truncate.js';
 export { hashName, NameIndex, NAMES_MAX } from './name-index.js';
 export { Reservations, WINDOW_FIRST, WINDOW_MAX, type Reservation, type ReservationHolder } from './reservation.js';

@@ -8,7 +8,7 @@
  * - A failure is kept in the mapping and its blocks stay clean, as in iomap-core; one that says nothing of the medium (ENOTSUP,
  *   EAGAIN, ECANCELED) makes them dirty again.
  */
-import { FsError, isCode, roundUp, type Io, type IoResult } from '@iomap/io';
+import { type FsError, isCode, roundUp, type Io, type IoResult } from '@iomap/io';
 import type { AddressSpace, Folio, InFlight } from '@iomap/page-cache';
 import { BH_BOUNDARY, BH_DIRTY, BH_MAPPED, BH_UPTODATE, makeBuffers, PAGE_BYTES, type BufferHead } from './buffer-head.js';
 import type { BufferInode, BufferOps } from './get-block.js';

@@ -1,7 +1,7 @@
 /** A file in the old way over a device full of old bytes: a block map in memory, with a metadata block each so many entries. */
 import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
 import { FsError, type Bio, type Io, type IoResult } from '@iomap/io';
-import { PageCache, type AddressSpace } from '@iomap/page-cache';
+import { type PageCache, type AddressSpace } from '@iomap/page-cache';
 import {
   BH_DIRTY, buffersOf, blockTruncatePage, fileWrite, newPages, peekFileWrite, truncatePages, writeAndWait, type BlockResult, type BufferInode, type BufferOps,
 } from '../src/index.js';

@@ -2,18 +2,23 @@
  * The data operations of an ext2 file, over the mappings that its block map gives to iomap-core (`@iomap/block-map`).
  */
 import {
-  flushFile, mapDioOps, mapDirectRead, mapFile, mapIomapOps, mapSwap, mapWritebackOps, relieve, truncateBlocks, type DirectHost,
-  type MapIo,
+  flushFile, LegacyFiles, legacyMapping, mapBufferOps, mapDioOps, mapDirectRead, mapFile, mapIomapOps, mapSwap, mapWritebackOps, relieve,
+  truncateBlocks, type DirectHost, type MapIo,
 } from '@iomap/block-map';
+import type { BufferOps } from '@iomap/buffer-head';
 import { FsError, type Io } from '@iomap/io';
 import {
+  bmap,
   bufferedRead,
   bufferedWrite,
   directWrite,
+  fiemap,
   peekBufferedRead,
   peekBufferedWrite,
   peekReadWhole,
   PLAIN,
+  seekData,
+  seekHole,
   truncatePage,
   truncatePageCache,
   withoutFaults,
@@ -23,7 +28,7 @@ import {
   type WritebackOps,
 } from '@iomap/iomap-core';
 import { AddressSpace } from '@iomap/page-cache';
-import type { IoHow, MappedData, SwapMap } from '@iomap/vfs';
+import type { FiemapExtent, IoHow, MappedData, SwapMap } from '@iomap/vfs';
 import type { Ext2InodeInCore } from './inode.js';
 import { RO_COMPAT } from './ondisk.js';
 import { guarded, type Volume } from './volume.js';
@@ -153,14 +158,57 @@ export class FileOps {
     yield* truncateBlocks(this.#vol.map, inode, Math.ceil(size / this.#vol.blockSize));
   }
 
+  /** Lock: inode, shared. */
+  seek(inode: Ext2InodeInCore, pos: number, whence: 'data' | 'hole'): Io<number> {
+    return whence === 'data' ? seekData(inode, this.iomap, pos) : seekHole(inode, this.iomap, pos);
+  }
+
+  /** Lock: inode, shared. */
+  fiemap(inode: Ext2InodeInCore, pos: number, len: number, emit: (extent: FiemapExtent) => boolean): Io<void> {
+    return fiemap(inode, this.iomap, pos, len, emit);
+  }
+
+  /** Lock: inode, shared. */
+  bmap(inode: Ext2InodeInCore, fileBlock: number): Io<number> {
+    return bmap(inode, this.iomap, fileBlock);
+  }
+
   /** Writes back the file's dirty data. @throws FsError the first failure, once, also where a sync has met it before */
   flush(inode: Ext2InodeInCore): Io<void> {
     return flushFile(this.#vol, inode);
   }
 }
 
+/** A mount's file operations: over iomap-core, or the old way (mount option `io`). */
+export function fileOps(vol: Volume, sync: (inode: Ext2InodeInCore) => Io<void>): FileOps | LegacyFiles<Ext2InodeInCore> {
+  const { bufferOps } = vol;
+  if (bufferOps === undefined) return new FileOps(vol, sync);
+  const host = {
+    map: vol.map,
+    writebackOps: vol.writebackOps,
+    bufferOps,
+    dirtyFiles: vol.dirtyFiles,
+    readOnly: vol.readOnly,
+    fileSizeMax: fileSizeMax(vol),
+    get shutdownError(): FsError | undefined {
+      return vol.shutdownError;
+    },
+    checkWritable: (): void => {
+      vol.checkWritable();
+    },
+    markInodeDirty: (inode: Ext2InodeInCore): void => {
+      vol.markInodeDirty(inode);
+    },
+    grown: (inode: Ext2InodeInCore, before: number): void => {
+      if (inode.size > SMALL_FILE_MAX && before <= SMALL_FILE_MAX) noteLargeFile(vol);
+    },
+  };
+  return new LegacyFiles(host, bufferOps, sync);
+}
+
 /** The address space of a file: under memory pressure the page cache calls its host. */
 export function makeMapping(vol: Volume, inode: Ext2InodeInCore): AddressSpace {
+  if (vol.bufferOps !== undefined) return legacyMapping(vol, vol.pages, inode);
   return new AddressSpace(vol.pages, {
     name: `inode ${inode.ino}`,
     blockSize: vol.blockSize,
@@ -205,3 +253,6 @@ const mapIo = (vol: Volume): MapIo<Ext2InodeInCore> => ({
 });
 
 export const makeWritebackOps = (vol: Volume): WritebackOps<Ext2InodeInCore> => mapWritebackOps(mapIo(vol));
+
+/** The old way's: Linux's ext2 mapped runs in one `get_block` call, and had fs/mpage.c. @throws FsError EOPNOTSUPP (blocks above 4 KiB) */
+export const makeBufferOps = (vol: Volume): BufferOps<Ext2InodeInCore> => mapBufferOps(mapIo(vol), { runs: true, mpage: true });

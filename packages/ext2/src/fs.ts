@@ -7,7 +7,7 @@
  */
 import { flushFiles, newFound, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
-import { bmap, fiemap, invalidateRange, seekData, seekHole, truncatePageCache } from '@iomap/iomap-core';
+import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type {
   DirEmit,
   FiemapExtent,
@@ -23,7 +23,7 @@ import type {
 } from '@iomap/vfs';
 import { Directories } from './dir.js';
 import { bufferDirBlocks } from './dir-blocks.js';
-import { fileSizeMax, FileOps } from './file-ops.js';
+import { fileOps, fileSizeMax } from './file-ops.js';
 import { groupHead } from './geometry.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
 import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
@@ -46,7 +46,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   readonly volume: Volume;
   readonly #dirs: Directories;
   readonly #names: Names;
-  readonly #files: FileOps;
+  readonly #files: ReturnType<typeof fileOps>;
   readonly #found = newFound();
   #isUnmounted = false;
 
@@ -57,7 +57,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     this.label = volume.info.label;
     this.#dirs = new Directories(volume, bufferDirBlocks(volume));
     this.#names = new Names(volume, this.#dirs);
-    this.#files = new FileOps(volume, (inode) => this.fsync(inode, true));
+    this.#files = fileOps(volume, (inode) => this.fsync(inode, true));
     const isLarge = volume.info.extraIsize >= 16;
     this.traits = {
       type: 'ext2',
@@ -303,16 +303,15 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   }
 
   seek(inode: Ext2InodeInCore, pos: number, whence: 'data' | 'hole'): Io<number> {
-    const { iomap } = this.#files;
-    return whence === 'data' ? seekData(inode, iomap, pos) : seekHole(inode, iomap, pos);
+    return this.#files.seek(inode, pos, whence);
   }
 
   fiemap(inode: Ext2InodeInCore, pos: number, len: number, emit: (extent: FiemapExtent) => boolean): Io<void> {
-    return fiemap(inode, this.#files.iomap, pos, len, emit);
+    return this.#files.fiemap(inode, pos, len, emit);
   }
 
   bmap(inode: Ext2InodeInCore, fileBlock: number): Io<number> {
-    return bmap(inode, this.#files.iomap, fileBlock);
+    return this.#files.bmap(inode, fileBlock);
   }
 
   *fsync(inode: Ext2InodeInCore, _dataOnly: boolean): Io<void> {

@@ -3,7 +3,7 @@ import type { BlockDevice } from '@iomap/block-device';
 import { BufferCache } from '@iomap/buffer-cache';
 import { FsError, systemEnv, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
-import { makeMapping, makeWritebackOps } from './file-ops.js';
+import { makeBufferOps, makeMapping, makeWritebackOps } from './file-ops.js';
 import { Ext2FileSystem } from './fs.js';
 import { readGroups } from './groups.js';
 import { readInode } from './inode-table.js';
@@ -46,6 +46,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     budgetBytes: Math.max(data.pageCacheBytes, 16 * info.blockSize),
     ...(data.folioMaxBytes === undefined ? {} : { folioMaxBytes: data.folioMaxBytes }),
     ...(data.readaheadMaxBytes === undefined ? {} : { readaheadMaxBytes: data.readaheadMaxBytes }),
+    ...(data.bypass ? {} : { bypassReadBytes: Infinity, bypassWriteBytes: Infinity }),
   });
   const volume = new Volume({
     device,
@@ -59,6 +60,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     xattrBlocks: new XattrBlockCache(),
     makeMapping,
     makeWritebackOps,
+    makeBufferOps: data.io === 'legacy' ? makeBufferOps : undefined,
   });
   failed.volume = volume;
   const root = yield* readInode(volume, ROOT_INO);

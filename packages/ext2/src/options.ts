@@ -18,6 +18,10 @@ export const mountOptionsSchema = z
     folioMaxBytes: z.number().int().min(65_536).optional(),
     /** Largest readahead window, bytes; 0 = none. */
     readaheadMaxBytes: z.number().int().min(0).optional(),
+    /** How file data goes: by extents and folios, or as it went before: `get_block`, pages, buffer heads (for comparison; blocks to 4 KiB). */
+    io: z.enum(['iomap', 'legacy']).default('iomap'),
+    /** May large reads and writes go past the page cache, on devices that answer at once? False: never. */
+    bypass: z.boolean().default(true),
     /** May the blocks kept for root be allocated? False: ENOSPC comes that much earlier, as for any other user. */
     useReserved: z.boolean().default(false),
   })

@@ -19,6 +19,7 @@ import {
   type MapShape,
 } from '@iomap/block-map';
 import type { Buf, BufferCache } from '@iomap/buffer-cache';
+import type { BufferOps } from '@iomap/buffer-head';
 import { corrupt, FsError, type Env, type Io, type Timespec } from '@iomap/io';
 import type { WritebackOps } from '@iomap/iomap-core';
 import type { AddressSpace, PageCache } from '@iomap/page-cache';
@@ -39,9 +40,11 @@ export interface VolumeParts {
   readonly readOnly: boolean;
   readonly useReserved: boolean;
   readonly xattrBlocks: XattrBlockCache;
-  /** Both are of file-ops.ts, handed in so that this file need not know it. */
+  /** All are of file-ops.ts, handed in so that this file need not know it. */
   readonly makeMapping: (vol: Volume, inode: Ext2InodeInCore) => AddressSpace;
   readonly makeWritebackOps: (vol: Volume) => WritebackOps<Ext2InodeInCore>;
+  /** Given: file data goes the old way, by buffer heads. */
+  readonly makeBufferOps: ((vol: Volume) => BufferOps<Ext2InodeInCore>) | undefined;
 }
 
 export class Volume implements MapHost<Ext2InodeInCore> {
@@ -75,6 +78,8 @@ export class Volume implements MapHost<Ext2InodeInCore> {
   shutdownError: FsError | undefined = undefined;
   readonly makeMapping: (inode: Ext2InodeInCore) => AddressSpace;
   readonly writebackOps: WritebackOps<Ext2InodeInCore>;
+  /** A mount in the old way. */
+  readonly bufferOps: BufferOps<Ext2InodeInCore> | undefined;
 
   constructor(parts: VolumeParts) {
     this.device = parts.device;
@@ -94,6 +99,7 @@ export class Volume implements MapHost<Ext2InodeInCore> {
     this.space = blockSpace(this);
     this.makeMapping = (inode) => parts.makeMapping(this, inode);
     this.writebackOps = parts.makeWritebackOps(this);
+    this.bufferOps = parts.makeBufferOps?.(this);
     const seed = new Uint8Array(4);
     if (!parts.readOnly) parts.env.random(seed);
     this.nextGeneration = new DataView(seed.buffer, seed.byteOffset).getUint32(0, true);

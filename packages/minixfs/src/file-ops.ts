@@ -2,14 +2,19 @@
 import { flushFile, truncateBlocks } from '@iomap/block-map';
 import { FsError, type Io } from '@iomap/io';
 import {
+  bmap,
   bufferedRead,
   bufferedWrite,
+  fiemap,
   peekBufferedRead,
   peekBufferedWrite,
   peekReadWhole,
+  seekData,
+  seekHole,
   truncatePage,
   truncatePageCache,
   zeroRange,
+  type FiemapExtent,
   type IomapOps,
 } from '@iomap/iomap-core';
 import type { MinixInode } from './inode.js';
@@ -100,6 +105,18 @@ export class FileOps {
       yield* truncateBlocks(vol.map, inode, Math.ceil(size / blockSize));
     }
     vol.markInodeDirty(inode);
+  }
+
+  seek(inode: MinixInode, pos: number, whence: 'data' | 'hole'): Io<number> {
+    return whence === 'data' ? seekData(inode, this.iomap, pos) : seekHole(inode, this.iomap, pos);
+  }
+
+  fiemap(inode: MinixInode, pos: number, len: number, emit: (extent: FiemapExtent) => boolean): Io<void> {
+    return fiemap(inode, this.iomap, pos, len, emit);
+  }
+
+  bmap(inode: MinixInode, fileBlock: number): Io<number> {
+    return bmap(inode, this.iomap, fileBlock);
   }
 
   /** Writes back the file's dirty data. @throws FsError the first failure, once, also where a sync has met it before */

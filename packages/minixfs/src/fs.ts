@@ -5,9 +5,9 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, all buffers, a flush.
  */
-import { flushFiles, type MapRun } from '@iomap/block-map';
+import { flushFiles, LegacyFiles, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
-import { bmap, fiemap, invalidateRange, seekData, seekHole, truncatePageCache } from '@iomap/iomap-core';
+import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type { DirEmit, FiemapExtent, FileSystem, FsTraits, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
 import { Directories } from './dir.js';
 import { FileOps } from './file-ops.js';
@@ -34,7 +34,7 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   readonly volume: Volume;
   readonly #dirs: Directories;
   readonly #names: Names;
-  readonly #files: FileOps;
+  readonly #files: FileOps | LegacyFiles<MinixInode>;
   #isUnmounted = false;
 
   constructor(volume: Volume) {
@@ -43,7 +43,8 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     this.readOnly = volume.readOnly;
     this.#dirs = new Directories(volume);
     this.#names = new Names(volume, this.#dirs);
-    this.#files = new FileOps(volume);
+    const { bufferOps } = volume;
+    this.#files = bufferOps === undefined ? new FileOps(volume) : new LegacyFiles(volume, bufferOps, (inode) => this.fsync(inode, true));
     this.traits = {
       type: 'minix',
       nameMaxBytes: info.nameMax,
@@ -245,16 +246,15 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   }
 
   seek(inode: MinixInode, pos: number, whence: 'data' | 'hole'): Io<number> {
-    const { iomap } = this.#files;
-    return whence === 'data' ? seekData(inode, iomap, pos) : seekHole(inode, iomap, pos);
+    return this.#files.seek(inode, pos, whence);
   }
 
   fiemap(inode: MinixInode, pos: number, len: number, emit: (extent: FiemapExtent) => boolean): Io<void> {
-    return fiemap(inode, this.#files.iomap, pos, len, emit);
+    return this.#files.fiemap(inode, pos, len, emit);
   }
 
   bmap(inode: MinixInode, fileBlock: number): Io<number> {
-    return bmap(inode, this.#files.iomap, fileBlock);
+    return this.#files.bmap(inode, fileBlock);
   }
 
   *fsync(inode: MinixInode, _dataOnly: boolean): Io<void> {

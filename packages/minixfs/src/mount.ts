@@ -34,8 +34,9 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Mini
     budgetBytes: Math.max(data.pageCacheBytes, 16 * info.zoneSize),
     ...(data.folioMaxBytes === undefined ? {} : { folioMaxBytes: data.folioMaxBytes }),
     ...(data.readaheadMaxBytes === undefined ? {} : { readaheadMaxBytes: data.readaheadMaxBytes }),
+    ...(data.bypass ? {} : { bypassReadBytes: Infinity, bypassWriteBytes: Infinity }),
   });
-  const volume = new Volume({ device, buffers, pages, env: data.env ?? systemEnv(), info, flip, readOnly });
+  const volume = new Volume({ device, buffers, pages, env: data.env ?? systemEnv(), info, flip, readOnly, legacy: data.io === 'legacy' });
   failed.volume = volume;
   const root = yield* readInode(volume, ROOT_INO);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'i_mode' } });

@@ -21,6 +21,10 @@ export const mountOptionsSchema = z
     folioMaxBytes: z.number().int().min(65_536).optional(),
     /** Largest readahead window, bytes; 0 = none. */
     readaheadMaxBytes: z.number().int().min(0).optional(),
+    /** How file data goes: by extents and folios, or as it went before: `get_block`, pages, buffer heads (for comparison; blocks to 4 KiB). */
+    io: z.enum(['iomap', 'legacy']).default('iomap'),
+    /** May large reads and writes go past the page cache, on devices that answer at once? False: never. */
+    bypass: z.boolean().default(true),
     /** Order of the bits in bitmaps; default: bytes on little-endian images, found out on big-endian ones. */
     bitOrder: z.enum(['bytes', 'be16', 'be32', 'be64']).optional(),
   })

@@ -11,15 +11,18 @@ import {
   BlockMap,
   Evicted,
   freeRun,
-  relieve,
+  legacyMapping,
+  mapBufferOps,
   mapIomapOps,
   mapWritebackOps,
+  relieve,
   type AllocRequest,
   type BlockRun,
   type MapHost,
   type MapShape,
 } from '@iomap/block-map';
 import type { Buf, BufferCache } from '@iomap/buffer-cache';
+import type { BufferOps } from '@iomap/buffer-head';
 import { corrupt, FsError, type Env, type Io, type Timespec } from '@iomap/io';
 import type { IomapOps, WritebackOps } from '@iomap/iomap-core';
 import { AddressSpace, type PageCache } from '@iomap/page-cache';
@@ -37,6 +40,8 @@ export interface VolumeParts {
   /** Order of the bits in bitmaps (`bitmap.ts` of block-map). */
   readonly flip: number;
   readonly readOnly: boolean;
+  /** File data the old way, by buffer heads. */
+  readonly legacy: boolean;
 }
 
 export class Volume implements MapHost<MinixInode> {
@@ -53,6 +58,8 @@ export class Volume implements MapHost<MinixInode> {
   readonly map: BlockMap<MinixInode>;
   readonly iomapOps: IomapOps<MinixInode>;
   readonly writebackOps: WritebackOps<MinixInode>;
+  /** A mount in the old way; Linux's minix mapped a block at a time and knew no mpage. */
+  readonly bufferOps: BufferOps<MinixInode> | undefined;
   readonly dirtyInodes = new Set<MinixInode>();
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles = new Set<MinixInode>();
@@ -84,12 +91,15 @@ export class Volume implements MapHost<MinixInode> {
     const io = { map: this.map, device: parts.device, guarded: <T>(change: Io<T>): Io<T> => guarded(this, change) };
     this.iomapOps = mapIomapOps(io);
     this.writebackOps = mapWritebackOps(io);
+    this.bufferOps = parts.legacy ? mapBufferOps(io, { runs: false, mpage: false }) : undefined;
     this.makeMapping = (inode) =>
-      new AddressSpace(this.pages, {
-        name: `inode ${inode.ino}`,
-        blockSize: info.zoneSize,
-        host: { writeback: (range) => relieve(this, inode, range) },
-      });
+      this.bufferOps !== undefined
+        ? legacyMapping(this, this.pages, inode)
+        : new AddressSpace(this.pages, {
+            name: `inode ${inode.ino}`,
+            blockSize: info.zoneSize,
+            host: { writeback: (range) => relieve(this, inode, range) },
+          });
   }
 
   // MapHost ----------------------------------------------------------------------------------------------------------------
@@ -117,6 +127,10 @@ export class Volume implements MapHost<MinixInode> {
 
   dropReservation(inode: MinixInode): void {
     this.zones.reservations.drop(inode);
+  }
+
+  get fileSizeMax(): number {
+    return this.info.fileSizeMax;
   }
 
   // State ------------------------------------------------------------------------------------------------------------------

@@ -37,14 +37,16 @@ function mkfsOptions(options: FormatOptions): MkfsOptions {
 export const isForFsck = (options: Omit<FormatOptions, 'env'>): boolean =>
   (options.blockSize ?? 1024) === 1024 && !(options.features ?? []).some((one) => one.startsWith('be') || one.startsWith('zone'));
 
-const driver: DriverUnderTest = {
-  name: 'minix',
+/** The driver with its file data one way or the other. */
+const driverFor = (io: 'iomap' | 'legacy'): DriverUnderTest => ({
+  name: io === 'iomap' ? 'minix' : 'minix, io=legacy',
   kernelType: 'minix',
   fsck: 'fsck-minix',
   mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
   mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
     mount(device, {
       env,
+      io,
       ...(readOnly === undefined ? {} : { readOnly }),
       ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
       ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
@@ -63,7 +65,11 @@ const driver: DriverUnderTest = {
     yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length });
     return minixStructures(bytes);
   },
-};
+});
+
+const driver = driverFor('iomap');
+/** The old way, by buffer heads. */
+export const minixLegacy = driverFor('legacy');
 
 /** The driver, without the tool where that cannot read the format. */
 export function minixFor(options: Omit<FormatOptions, 'env'>): DriverUnderTest {
