@@ -12,8 +12,8 @@ import { readlink } from './symlink.js';
 import type { Counts } from './summary.js';
 import type { Volume } from './volume.js';
 
-/** Inode blocks read ahead when inodes are read one after another. */
-const READAHEAD_BYTES = 32_768;
+/** Blocks of inodes read ahead at most. */
+const READAHEAD_BLOCKS_MAX = 64;
 
 const readOnlyFs = (): FsError => new FsError('EROFS', { why: 'xfs-lite only reads' });
 
@@ -71,8 +71,8 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
     const vol = this.volume;
     const { info } = vol;
     const fsb = inoToBlock(info, ino);
-    // Inodes come in chunks of 64 that are read one after another.
-    const count = Math.max(1, Math.floor(READAHEAD_BYTES / info.blockSize));
+    // Inodes come in clusters that are aligned to their size: what is read ahead holds inodes and nothing else.
+    const count = Math.min(info.spinoAlign > 0 ? info.spinoAlign : info.inoAlign, READAHEAD_BLOCKS_MAX);
     if (fsb >= 0 && count > 1 && vol.peeking(() => vol.needFsb(fsb, vol.ops.inodes)) === undefined) {
       const first = fsb - (fsb % count);
       yield* readaheadBlocks(vol, first, count);
