@@ -1,5 +1,5 @@
 /**
- * npm run mutants -- [--only NAME[,NAME…]] [--jobs N] [--json]: takes each guard out in turn and expects the pitfall tests to fail.
+ * npm run mutants -- [--only NAME[,NAME…]] [--jobs N] [--json] [--list]: takes each guard out in turn and expects the pitfall tests to fail.
  *
  * The mutated source exists in a bundle in tmp/mutants alone, never in the working tree. Each bundle runs in a process of its own;
  * one that does not end in 20 s counts as failed (a guard against endless loops is one, too). Exit code 1 when a guard's
@@ -83,11 +83,15 @@ export function verdict(guard, { failed }) {
 
 async function main() {
   const { values } = parseArgs({
-    options: { only: { type: 'string' }, jobs: { type: 'string', default: '2' }, json: { type: 'boolean', default: false }, root: { type: 'string' } },
+    options: { only: { type: 'string' }, jobs: { type: 'string', default: '2' }, json: { type: 'boolean', default: false }, root: { type: 'string' }, list: { type: 'boolean', default: false } },
   });
   const root = values.root ?? path.resolve(here, '../..');
   const out = path.join(root, 'tmp/mutants');
   fs.mkdirSync(out, { recursive: true });
+  if (values.list) {
+    process.stdout.write(`${JSON.stringify(SUBJECTS.flatMap(({ sources }) => findGuards(root, sources)), null, 2)}\n`);
+    return;
+  }
   const wanted = values.only?.split(',');
   /** @type {{ guard: ReturnType<typeof findGuards>[number], what: string, by: string, ms: number }[]} */
   const rows = [];

@@ -136,7 +136,7 @@ export function prepareEdges(
   }
   if (tail !== to && (tail !== head || head === from) && !folio.isUptodate(tail, to)) {
     if (isBlank(inode, readMap, folio.pos + tail)) folio.data.fill(0, to, tail + blockSize);
-    else (reads ??= []).push(tail);
+    else (reads ??= []).push(tail); // guard: neighbours-in-a-block (pitfall 21) | without: else folio.data.fill(0, to, tail + blockSize);
   }
   return reads;
 }

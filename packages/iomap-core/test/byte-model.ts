@@ -79,8 +79,15 @@ export class ByteModel {
     this.size = size;
   }
 
-  /** A store into mapped memory, at once. */
-  store(pos: number, end: number, tag: number): void {
+  /**
+   * A store into mapped memory, at once, to a file of `size` bytes now. What is stored past its end does not count, but where a
+   * write is just making the file longer: it may have zeroed that part before or after.
+   */
+  store(pos: number, storeEnd: number, tag: number, size = Infinity): void {
+    const end = Math.max(pos, Math.min(storeEnd, size));
+    for (const open of this.#open) {
+      if (open.end > size) for (let i = end; i < storeEnd; i++) this.#doubt(i, { tag });
+    }
     this.#settle(pos, end, tag);
     for (const open of this.#open) {
       for (let i = Math.max(pos, open.pos); i < Math.min(end, open.end); i++) this.#doubt(i, open);
@@ -149,11 +156,17 @@ export class ByteModel {
   }
 
   #remember(pos: number, end: number): void {
-    if (this.#readers > 0 && end > pos) this.#past.push({ pos, bytes: this.bytes.slice(pos, end) });
+    if (this.#readers === 0 || end <= pos) return;
+    this.#past.push({ pos, bytes: this.bytes.slice(pos, end) });
+    // What else a byte may have been until now.
+    if (this.#unsureCount === 0) return;
+    const others = this.bytes.slice(pos, end);
+    for (let i = pos; i < end; i++) if (this.#unsure?.[i] === 1) others[i - pos] = this.#other?.[i] ?? 0;
+    this.#past.push({ pos, bytes: others });
   }
 
   /** The byte is what it is, or what `change` makes of it. */
-  #doubt(at: number, change: Change): void {
+  #doubt(at: number, change: Pick<Change, 'tag'>): void {
     const other = (this.#other ??= new Uint8Array(MODEL_BYTES));
     const unsure = (this.#unsure ??= new Uint8Array(MODEL_BYTES));
     if (unsure[at] === 0) this.#unsureCount++;

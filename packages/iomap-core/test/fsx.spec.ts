@@ -7,4 +7,4 @@ it('a file is a byte array, whatever is done to it', () => {
   const { failures, done, tally } = extentFsxSlice({ seed: Number(process.env['IOMAP_SEED'] ?? 1), ops: runs * 1000, perRun: 1000 });
   if (process.env['IOMAP_RUNS'] !== undefined) console.log(`${Math.round((done / (performance.now() - start)) * 1000)} operations/s`, tally);
   expect(failures.map(({ message }) => message)).toEqual([]);
-});
+}, 120_000);

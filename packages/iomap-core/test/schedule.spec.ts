@@ -17,4 +17,4 @@ it('tasks on one file see what was written, whatever the order', () => {
   if (process.env['IOMAP_RUNS'] !== undefined) console.log(sum, `${Math.round(runs / (performance.now() - start) * 1000)}/s`);
   // The runs must have met what they are for.
   if (runs >= 1000) for (const seen of Object.values(sum)) expect(seen).toBeGreaterThan(50);
-});
+}, 120_000);

@@ -199,7 +199,7 @@ class Actor {
         const tag = this.tags();
         yield* memory.write(pos, pattern(tag).subarray(pos, pos + len));
         this.config.log?.(`file ${inode.ino}: store ${pos} +${len}`);
-        model.store(pos, Math.max(pos, Math.min(pos + len, inode.size)), tag);
+        model.store(pos, pos + len, tag, inode.size);
       } else {
         const bytes = new Uint8Array(len);
         yield* memory.read(pos, bytes);

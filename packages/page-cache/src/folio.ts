@@ -88,7 +88,7 @@ export class Folio {
   setUptodate(from: number, to: number): void {
     const count = this.blockCount;
     if (this.uptodateCount === count) return;
-    const first = (from + (1 << this.blockShift) - 1) >>> this.blockShift;
+    const first = (from + (1 << this.blockShift) - 1) >>> this.blockShift; // guard: whole-blocks-uptodate (pitfall 10) | without: const first = from >>> this.blockShift;
     const last = to >>> this.blockShift;
     if (first >= last) return;
     if (first === 0 && last === count) {
@@ -220,7 +220,7 @@ export class Folio {
    * Waits on: the holder. Holds nothing else that a holder may want.
    */
   *lock(): Io<void> {
-    lockOrder.active?.check(this);
+    lockOrder.active?.check(this); // guard: folio-lock-rank (pitfall 19)
     while (this.locked) yield* this.#wait();
     this.locked = true;
     lockOrder.active?.acquired(this);

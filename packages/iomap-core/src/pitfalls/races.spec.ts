@@ -1,6 +1,7 @@
 /** Bugs that real iomap conversions had, by their number: those that need somebody else in between. */
 import { memoryDevice } from '@iomap/block-device';
-import { FsError, runAsync, runSync, type Io } from '@iomap/io';
+import { FsError, Mutex, runAsync, runSync, type Io } from '@iomap/io';
+import { Simulator } from '@iomap/io/sim';
 import { bufferedWrite } from '../write.js';
 import { IOMAP_ATOMIC, IOMAP_F_SHARED, IOMAP_FAULT, IOMAP_UNSHARE, IOMAP_ZERO, type IomapOps } from '../iomap.js';
 import { MappedFile } from '../mapped-file.js';
@@ -179,6 +180,14 @@ describe('8: beyond the end of the file', () => {
   });
 });
 
+it('10: a range makes its whole blocks uptodate, and none that it has only a part of', () => {
+  const r = rig({ blockSize: 512 });
+  const folio = r.file.mapping.tryAlloc(0, 4096);
+  folio?.unlock();
+  folio?.setUptodate(100, 1600);
+  expect([0, 512, 1024, 1536].map((at) => folio?.isUptodate(at, at + 512))).toEqual([false, true, true, false]);
+});
+
 it('11: unsharing reads what it writes', () => {
   const r = extentRig();
   r.write(0, filled(3 * BLOCK, 5));
@@ -265,4 +274,46 @@ describe('18: ioends', () => {
     expect(lengths.reduce((sum, len) => sum + len, 0)).toBe(20 * 2 ** 20);
     for (const len of lengths) expect(len).toBeLessThanOrEqual(8 * 2 ** 20);
   });
+});
+
+describe('19: the order of locks', () => {
+  it('an inode is never locked by who holds a folio, nor waited for', () => {
+    const r = extentRig();
+    r.write(0, filled(BLOCK, 1));
+    const folio = r.file.inode.mapping.lookup(0);
+    const simulator = new Simulator({ seed: 1 });
+    simulator.spawn((function* (): Io<void> {
+      if (folio !== undefined) yield* folio.lock();
+      yield* r.file.inode.lock.write();
+    })());
+    expect(() => simulator.run()).toThrow('lock order');
+  });
+
+  it('a folio is not waited for by who holds a lock that comes after it', () => {
+    const r = extentRig();
+    r.write(0, filled(BLOCK, 1));
+    const mutex = new Mutex('map', 'mapping');
+    const simulator = new Simulator({ seed: 1 });
+    simulator.spawn((function* (): Io<void> {
+      yield* mutex.lock();
+      yield* r.file.inode.mapping.lookup(0)?.lock() ?? [];
+    })());
+    expect(() => simulator.run()).toThrow('lock order');
+  });
+});
+
+it('21: a write of a part of a block leaves what its neighbours wrote there', () => {
+  const r = rig();
+  r.write(0, filled(1000, 1));
+  r.write(3000, filled(1000, 3));
+  runSync(r.file.writeAll());
+  invalidateRange(r.file, 0, Infinity);
+  r.write(1000, filled(2000, 2));
+  runSync(r.file.writeAll());
+  invalidateRange(r.file, 0, Infinity);
+  const bytes = r.read(0, 4000);
+  expect([0, 999, 1000, 2999, 3000, 3999].map((at) => bytes[at])).toEqual([1, 1, 2, 2, 3, 3]);
+  invalidateRange(r.file, 0, Infinity);
+  r.write(0, filled(10, 9));
+  expect([r.read(10, 1)[0], r.read(3999, 1)[0]]).toEqual([1, 3]);
 });
