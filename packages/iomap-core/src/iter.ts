@@ -7,7 +7,7 @@
  * I1: every `begin` and true `peek` is followed by one `end`, or by one `cancel` where the task was cancelled in the step.
  * I2: a mapping that does not cover `pos`, or lies outside its device, is EUCLEAN and is never used (it may come from an image).
  * I3: an error of `end` does not hide that of the step, and takes the step's progress back.
- * I4: a step that found its mapping stale is sampled again; what was NEW the first time stays NEW.
+ * I4: a step that found its mapping stale is sampled again; what was NEW the first time stays NEW, but where others have written it.
  * I5: a step without progress and without staleness ends in EIO: there is no endless loop.
  */
 import { corrupt, FsError, type Io } from '@iomap/io';
@@ -36,6 +36,8 @@ export class IomapIter<I extends IomapInode> {
   #idleCount = 0;
   #newFrom = 0;
   #newTo = 0;
+  /** The range that was NEW was `mapped`: nobody else can have written it meanwhile. */
+  #newMapped = false;
   /** A `begin` or true `peek` has had no `end` yet. */
   #open = false;
 
@@ -186,6 +188,8 @@ export class IomapIter<I extends IomapInode> {
   #restoreNew(): void {
     const { iomap } = this;
     if ((iomap.flags & IOMAP_F_NEW) !== 0) return;
+    // A fault stored there meanwhile, and writeback made it "mapped": what is on the device is the file's.
+    if (iomap.type === 'mapped' && !this.#newMapped) return; // guard: written-is-not-new (pitfall 1)
     iomap.flags |= IOMAP_F_NEW;
     iomap.length = Math.min(iomap.length, this.#newTo - iomap.offset);
   }
@@ -200,6 +204,7 @@ export class IomapIter<I extends IomapInode> {
     if ((iomap.flags & IOMAP_F_NEW) !== 0) {
       this.#newFrom = this.pos + this.done;
       this.#newTo = iomap.offset + iomap.length;
+      this.#newMapped = iomap.type === 'mapped';
     }
   }
 }

@@ -222,3 +222,23 @@ it('3: a fault between the mapping and a failed write keeps its reservation', ()
   expect(allAre(r.read(3 * BLOCK + 5, 10), 9)).toBe(true);
   expect(allAre(r.read(BLOCK, 2 * BLOCK), 0)).toBe(true);
 });
+
+it('1: a new block that was stored to and written meanwhile is not new when it is sampled again', () => {
+  let store: (() => Io<unknown>) | undefined;
+  const r = rig({ delalloc: true, *onSampled() {
+    const run = store;
+    store = undefined;
+    if (run === undefined) return;
+    yield* run();
+    yield* r.file.writeAll();
+    invalidateRange(r.file, 0, BLOCK);
+  } });
+  r.file.size = BLOCK;
+  const ops: IomapOps<ExtentFile> = { ...r.file.ops, newIsUnwritten: true };
+  const mapped = new MappedFile(r.file, ops);
+  store = () => mapped.write(100, filled(10, 9));
+  runSync(bufferedWrite(r.file, ops, 500, filled(10, 7)));
+  expect(r.cache.counters.staleMappings).toBe(1);
+  expect(allAre(r.read(100, 10), 9)).toBe(true);
+  expect(allAre(r.read(500, 10), 7)).toBe(true);
+});
