@@ -43,6 +43,8 @@ export class Channel {
   end = 0;
   /** The inodes that the answer makes the kernel know once more. Taken back when the kernel does not take the answer. */
   readonly entered: number[] = [];
+  /** Of the answer: 0 or a negative errno. */
+  error = 0;
 
   /** @param dataMax a multiple of 4096 */
   constructor(dataMax: number) {
@@ -72,6 +74,7 @@ export class Channel {
     // Extensions (security contexts, supplementary groups) lie behind the arguments; none is negotiated.
     this.end = REQUEST_AT + length - view.getUint16(REQUEST_AT + IN.total_extlen, true) * 8;
     this.entered.length = 0;
+    this.error = 0;
     return this.end >= this.at;
   }
 
@@ -117,6 +120,7 @@ export class Channel {
   /** Writes the reply's header. `error`: 0 or a negative errno. @returns bytes of the reply, from `REPLY_AT` */
   finish(payload: number, error: number): number {
     const { view, replyView } = this;
+    this.error = error;
     const length = FuseOutHeader.size + (error === 0 ? payload : 0);
     replyView.setUint32(REPLY_AT + OUT.len, length, true);
     replyView.setInt32(REPLY_AT + OUT.error, error, true);

@@ -1,8 +1,8 @@
 /** Mount options and mountinfo. */
 import { parseMountInfo } from './mountpoint.js';
-import { kernelOptions, parseMountOptions } from './options.js';
+import { kernelOptions, parseMountOptions, permissionsOf } from './options.js';
 
-const ROOT = { uid: 0, gid: 0 };
+const ROOT = { uid: 0, gid: 0, isInitial: true };
 
 describe('parseMountOptions', () => {
   it('reads flags, values, and leaves to mount(8) what is its own', () => {
@@ -13,10 +13,25 @@ describe('parseMountOptions', () => {
     expect(given.join()).not.toContain('uid=5');
   });
 
-  it('the last one counts, and the kernel checks permissions unless told otherwise', () => {
+  it('the last one counts', () => {
     expect(parseMountOptions('ro,rw').readOnly).toBe(false);
-    expect(parseMountOptions('').permissions).toBe('kernel');
-    expect(kernelOptions(parseMountOptions('server_permissions'), ROOT)).not.toContain('default_permissions');
+  });
+
+  it('the kernel checks permissions unless told otherwise, or when nobody but root can come by', () => {
+    const whoChecks = (text: string, who = ROOT): string => {
+      const options = parseMountOptions(text);
+      const checks = permissionsOf(options, who);
+      expect(kernelOptions(options, who).includes('default_permissions')).toBe(checks === 'kernel');
+      return checks;
+    };
+    expect(whoChecks('')).toBe('root');
+    expect(whoChecks('allow_other')).toBe('kernel');
+    expect(whoChecks('default_permissions')).toBe('kernel');
+    expect(whoChecks('server_permissions')).toBe('server');
+    // Root of a user namespace is not above files whose owner the namespace does not have.
+    for (const who of [{ ...ROOT, isInitial: false }, { ...ROOT, gid: 5 }, { ...ROOT, uid: 5 }]) {
+      expect(whoChecks('', who)).toBe('kernel');
+    }
   });
 
   it.each(['nonsense', 'uid=x', 'uid', 'ro=1', 'uid=99999999999', 'cache_mib=0'])('refuses %s', (text) => {

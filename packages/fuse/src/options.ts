@@ -13,8 +13,11 @@ export const serveOptionsSchema = z.strictObject({
   readOnly: z.boolean().default(false),
   /** May others than the user who mounts use it? (fuse.conf's `user_allow_other` binds only fusermount.) */
   allowOther: z.boolean().default(false),
-  /** Who checks permissions: the kernel (`default_permissions`), or the vfs, which then is asked at every step and open. */
-  permissions: z.enum(['kernel', 'server']).default('kernel'),
+  /**
+   * Who checks permissions: the kernel (`default_permissions`); or the vfs, which then is asked at every step and open; or nobody,
+   * as nobody but root can come by (`root`: not with `allowOther`). `auto`: see `permissionsOf`.
+   */
+  permissions: z.enum(['auto', 'root', 'kernel', 'server']).default('auto'),
   /** Owner and group shown for all files; absent = as in the image. */
   uid: id.optional(),
   gid: id.optional(),
@@ -128,14 +131,32 @@ export function checkOptions(input: ServeOptionsInput): ServeOptions {
   throw wrong(`mount option ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`);
 }
 
+/** Whoever mounts. */
+export interface Mounter {
+  readonly uid: number;
+  readonly gid: number;
+  /** Not in a user namespace: root is root. */
+  readonly isInitial: boolean;
+}
+
+/**
+ * Who checks permissions where the options leave it open. Without `allow_other` FUSE lets nobody in but processes that are the
+ * mounter in every one of their user and group ids. If that is root there is nothing to check, and the kernel, which doubts
+ * what it knows of a folder after every change there, need not ask for its mode before the next.
+ */
+export function permissionsOf(options: ServeOptions, who: Mounter): Exclude<ServeOptions['permissions'], 'auto'> {
+  if (options.permissions !== 'auto' && options.permissions !== 'root') return options.permissions;
+  return who.uid === 0 && who.gid === 0 && who.isInitial && !options.allowOther ? 'root' : 'kernel';
+}
+
 /** What mount(8) is told with `-o`, but for the descriptor. */
-export function kernelOptions(options: ServeOptions, who: { readonly uid: number; readonly gid: number }): string[] {
+export function kernelOptions(options: ServeOptions, who: Mounter): string[] {
   return [
     'rootmode=40000',
     `user_id=${who.uid}`,
     `group_id=${who.gid}`,
     `max_read=${options.requestBytes}`,
-    ...(options.permissions === 'kernel' ? ['default_permissions'] : []),
+    ...(permissionsOf(options, who) === 'kernel' ? ['default_permissions'] : []),
     ...(options.allowOther ? ['allow_other'] : []),
     ...(options.readOnly ? ['ro'] : []),
     ...(options.sync ? ['sync'] : []),

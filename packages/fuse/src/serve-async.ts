@@ -10,15 +10,21 @@
  * - V1 a channel belongs to one request from its read to its reply.
  * - V2 at the end no task is left: `serveAsync` returns when the last has answered.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { runAsync } from '@iomap/io';
 import { Channel } from './channel.js';
 import { CONTROL_DIRTY, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
 import { handle } from './dispatch.js';
+import { mayFit } from './full-wait.js';
 import { NO_REPLY, type Session } from './session.js';
 import { Writeback } from './writeback.js';
 
 /** Requests in flight, and pairs of buffers at the most. */
 export const CHANNELS_MAX = 16;
+
+/** For a request that met a full image while unlinked files are still to be forgotten: how often it is tried again, and when. */
+const FULL_TRIES = 3;
+const FULL_PAUSE_MS = 10;
 
 /** Where requests come from and replies go to: /dev/fuse, or a test. */
 export interface Transport {
@@ -96,7 +102,13 @@ class Server {
   async #answer(channel: Channel): Promise<void> {
     const session = this.#session;
     try {
-      const reply = await runAsync(handle(session, channel));
+      let reply = await runAsync(handle(session, channel));
+      // Room that a forget may bring back, see full-wait.ts; here others are served while this one sleeps.
+      for (let left = FULL_TRIES; left > 0 && mayFit(session, channel); left--) {
+        await sleep(FULL_PAUSE_MS);
+        channel.entered.length = 0;
+        reply = await runAsync(handle(session, channel));
+      }
       if (reply !== NO_REPLY && !this.#transport.send(channel, reply)) await runAsync(session.takeBack(channel));
       this.#writeback.count();
       if (!this.#isServed && session.agreed !== undefined) {

@@ -8,6 +8,7 @@ import { runSync } from '@iomap/io';
 import { Channel, REPLY_AT, REQUEST_AT } from './channel.js';
 import { CONTROL_DIRTY, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK, meaningOf } from './control.js';
 import { handle } from './dispatch.js';
+import { FullWait } from './full-wait.js';
 import { NO_REPLY, type Session } from './session.js';
 import { Writeback } from './writeback.js';
 
@@ -32,21 +33,39 @@ function send(fd: number, session: Session, channel: Channel, length: number): v
   }
 }
 
+/** How the loop speaks to the supervisor. */
+export interface Calls {
+  readonly served: () => void;
+  readonly wake: () => void;
+}
+
 /**
  * Serves until the connection is gone or the supervisor says stop.
  * @param control shared with the supervisor (control.ts)
  * @param served called once, after INIT has been answered
+ * @param wake asks the supervisor for requests of its own: see full-wait.ts
  */
-export function serveSync(fd: number, session: Session, control: Int32Array, served: () => void): void {
-  const channel = new Channel(session.options.requestBytes);
+export function serveSync(fd: number, session: Session, control: Int32Array, { served, wake }: Calls): void {
+  let channel = new Channel(session.options.requestBytes);
+  const full = new FullWait(session, wake);
+  const answer = (answered: Channel, length: number): void => {
+    if (length !== NO_REPLY) send(fd, session, answered, length);
+  };
   const writeback = new Writeback(session);
   let isServed = false;
   for (;;) {
     const length = receive(fd, channel);
     if (length < 0) return;
     if (length > 0 && channel.begin(length)) {
-      const reply = runSync(handle(session, channel));
-      if (reply !== NO_REPLY) send(fd, session, channel, reply);
+      const length = runSync(handle(session, channel));
+      const { opcode } = channel;
+      const next = channel.error === 0 ? channel : full.take(channel);
+      if (next === channel) {
+        answer(channel, length);
+        if (full.waits) runSync(full.next(opcode, answer));
+      } else {
+        channel = next;
+      }
       writeback.count();
       if (!isServed && session.agreed !== undefined) {
         isServed = true;
@@ -57,7 +76,10 @@ export function serveSync(fd: number, session: Session, control: Int32Array, ser
     const asked = Atomics.load(control, CONTROL_WISHES);
     if (asked === 0) continue;
     Atomics.and(control, CONTROL_WISHES, ~CONTROL_WRITEBACK);
-    if ((asked & CONTROL_STOP) !== 0) return;
+    if ((asked & CONTROL_STOP) !== 0) {
+      runSync(full.end(answer));
+      return;
+    }
     if ((asked & CONTROL_WRITEBACK) !== 0) runSync(writeback.tick());
     control[CONTROL_DIRTY] = session.dirty ? 1 : 0;
   }

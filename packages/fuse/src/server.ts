@@ -8,12 +8,12 @@
  * The event loop lives in this thread; the other one blocks in read(2). To wake it, this one asks for the mount's own
  * statfs(2), which is never answered from a cache.
  */
-import { closeSync, openSync, stat, statfs, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, stat, statfs, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { FsError } from '@iomap/io';
 import { CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
 import { deviceName, FS_TYPE, run, SERVER_TITLE } from './mountpoint.js';
-import { kernelOptions, type ServeOptions } from './options.js';
+import { kernelOptions, permissionsOf, type Mounter, type ServeOptions } from './options.js';
 import type { WorkerMessage, WorkerTask } from './worker.js';
 
 export interface ServerTask {
@@ -52,6 +52,17 @@ function mountError(text: string): FsError {
   return new FsError('EINVAL', { why: text === '' ? 'mount(8) failed' : text });
 }
 
+/** Who we are, and whether our root is the machine's: the first user namespace maps every id to itself. */
+function mounter(): Mounter {
+  let map = '';
+  try {
+    map = readFileSync('/proc/self/uid_map', 'latin1');
+  } catch {
+    // No /proc: as if we were in a namespace.
+  }
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, isInitial: /^\s*0\s+0\s+4294967295\s*$/.test(map) };
+}
+
 const BDI_LIMITS = [
   ['read_ahead_kb', '1024'],
   ['max_ratio', '50'],
@@ -74,6 +85,7 @@ function writeFile(path: string, value: string): void {
 
 class Supervisor {
   readonly #task: ServerTask;
+  readonly #who: Mounter;
   readonly #fd: number;
   readonly #control: Int32Array<SharedArrayBuffer>;
   readonly #worker: Worker;
@@ -83,12 +95,13 @@ class Supervisor {
   #isForced = false;
   #exitCode = 1;
 
-  constructor(task: ServerTask, entry: URL, report: (report: ServerReport) => void) {
-    this.#task = task;
+  constructor(task: ServerTask, who: Mounter, entry: URL, report: (report: ServerReport) => void) {
+    this.#task = { ...task, options: { ...task.options, permissions: permissionsOf(task.options, who) } };
+    this.#who = who;
     this.#report = report;
     this.#fd = openFuse();
     this.#control = new Int32Array(new SharedArrayBuffer(12));
-    const workerData: WorkerTask = { image: task.image, options: task.options, fd: this.#fd, control: this.#control };
+    const workerData: WorkerTask = { image: task.image, options: this.#task.options, fd: this.#fd, control: this.#control };
     this.#worker = new Worker(entry, { workerData, resourceLimits: { maxYoungGenerationSizeMb: 16 } });
   }
 
@@ -126,6 +139,11 @@ class Supervisor {
           this.#report({ ok: true, minor: message.minor });
         });
         break;
+      case 'wake':
+        statfs(this.#task.dir, () => {
+          statfs(this.#task.dir, () => undefined);
+        });
+        break;
       case 'complaint':
         process.stderr.write(`iomap: ${this.#task.image}: ${message.text}\n`);
         break;
@@ -146,8 +164,7 @@ class Supervisor {
 
   async #mount(): Promise<void> {
     const { image, dir, options } = this.#task;
-    const who = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-    const list = ['fd=3', ...kernelOptions(options, who)].join(',');
+    const list = ['fd=3', ...kernelOptions(options, this.#who)].join(',');
     const { code, text } = await run('mount', ['-i', '-t', FS_TYPE, '-o', list, image, dir], this.#fd);
     this.#isMounted = code === 0;
     if (!this.#isMounted) {
@@ -207,7 +224,7 @@ class Supervisor {
  */
 export async function serve(task: ServerTask, entry: URL, report: (report: ServerReport) => void): Promise<number> {
   try {
-    return await new Supervisor(task, entry, report).run();
+    return await new Supervisor(task, mounter(), entry, report).run();
   } catch (error) {
     const code = error instanceof FsError ? error.code : 'EIO';
     const text = error instanceof FsError ? (error.why ?? error.message) : String(error);

@@ -47,7 +47,7 @@ export class Session {
     this.options = options;
     this.complain = complain;
     this.#callers = new CallerTable(vfs);
-    const forever = options.permissions === 'kernel';
+    const forever = options.permissions !== 'server';
     this.style = {
       rootIno: vfs.fs.rootIno,
       uid: options.uid,
@@ -60,21 +60,27 @@ export class Session {
     };
     this.wishes = {
       writebackCache: options.writebackCache && !vfs.fs.readOnly,
-      acl: options.acl && options.permissions === 'kernel' && vfs.fs.traits.xattrs,
-      statelessOpen: options.permissions === 'kernel',
+      acl: options.acl && forever && options.permissions !== 'root' && vfs.fs.traits.xattrs,
+      statelessOpen: forever,
       dataMax: options.requestBytes,
       timeGranularityNs: vfs.fs.traits.timeGranularityNs,
     };
   }
 
+  /** Where only root comes by, a request can still be on behalf of another: setfsuid(2), as a server of files does. */
+  #isTrusted(channel: Channel): boolean {
+    const { permissions } = this.options;
+    return permissions === 'root' ? channel.uid === 0 : permissions !== 'server';
+  }
+
   /** Whose rights a request has: all, where the kernel has checked. */
   caller(channel: Channel): Vfs {
-    return this.options.permissions === 'kernel' ? this.vfs : this.#callers.checked(channel.uid, channel.gid, channel.pid);
+    return this.#isTrusted(channel) ? this.vfs : this.#callers.checked(channel.uid, channel.gid, channel.pid);
   }
 
   /** Who owns what a request makes. `umask`: the process's, for where no default ACL takes its place. */
   maker(channel: Channel, umask: number): Vfs {
-    return this.options.permissions === 'kernel'
+    return this.#isTrusted(channel)
       ? this.#callers.trusted(channel.uid, channel.gid, umask & 0o777)
       : this.#callers.checked(channel.uid, channel.gid, channel.pid, umask & 0o777);
   }

@@ -1,7 +1,8 @@
 /**
  * The thread that serves: it opens the image, waits until the supervisor has mounted, runs the loop, and unmounts the image.
  *
- * Messages to the supervisor: `ready` (the image is open), `served` (INIT is answered), `done` (all is on the image, or
+ * Messages to the supervisor: `ready` (the image is open), `served` (INIT is answered), `wake` (it waits for requests of
+ * the supervisor's own: full-wait.ts), `done` (all is on the image, or
  * why it is not), `failed` (the image could not be opened).
  */
 import { setPriority } from 'node:os';
@@ -30,6 +31,7 @@ export interface WorkerTask {
 export type WorkerMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'served'; readonly minor: number }
+  | { readonly kind: 'wake' }
   | { readonly kind: 'complaint'; readonly text: string }
   | { readonly kind: 'failed'; readonly code: string; readonly text: string }
   | { readonly kind: 'done'; readonly error: string | undefined };
@@ -87,7 +89,7 @@ async function serve(task: WorkerTask, { session, device }: Served, say: (messag
   const served = (): void => {
     say({ kind: 'served', minor: session.agreed?.minor ?? 0 });
   };
-  if (device.synchronous) serveSync(task.fd, session, task.control, served);
+  if (device.synchronous) serveSync(task.fd, session, task.control, { served, wake: () => say({ kind: 'wake' }) });
   else await serveAsync(fuseTransport(task.fd, session), session, task.control, served);
 }
 

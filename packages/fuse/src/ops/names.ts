@@ -277,9 +277,10 @@ export const tmpfile: Handler = function* (session, channel) {
   }
 };
 
-/** ACCESS is asked only where the vfs checks permissions. */
+/** access(2) and chdir(2). Where the kernel checks permissions it need not ask. */
 export const access: Handler = function* (session, channel) {
-  if (session.options.permissions === 'kernel') throw new FsError('ENOSYS');
+  const { permissions } = session.options;
+  if (permissions === 'kernel' || permissions === 'auto') throw new FsError('ENOSYS');
   const mask = channel.u32(0) & (R_OK | 2 | X_OK);
   const inode = yield* session.hold(channel.nodeid);
   try {

@@ -21,8 +21,8 @@ export function renderDocument(cases: readonly Case[]): string {
 Made from \`test/posix\` by its test, which fails when this page says something else: \`IOMAP_WRITE_DOCS=1\` writes it anew.
 
 ${cases.length} cases with ${countAssertions(cases)} assertions are run by a program that makes the system calls (\`driver.py\`), as root and as
-other users, on mounts of equal images in one run: \`iomap mount\` by default (\`default_permissions\`), with
-\`server_permissions\` and with \`writeback_cache\`, and the kernel's own loop mount of ext2, which must answer as the cases say
+other users, on mounts of equal images in one run: \`iomap mount\` by default (what root alone does without, what others do with
+\`allow_other\`), with \`server_permissions\` and with \`writeback_cache\` (both \`allow_other\`), and the kernel's own loop mount of ext2, which must answer as the cases say
 in all.
 
 ## Differences
