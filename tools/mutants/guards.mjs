@@ -49,7 +49,9 @@ export function findGuards(root, sources) {
   const guards = [];
   for (const source of sources) {
     for (const file of sourceFiles(path.join(root, source))) {
-      fs.readFileSync(file, 'utf8').split('\n').forEach((text, index) => {
+      const whole = fs.readFileSync(file, 'utf8');
+      texts.set(file, whole);
+      whole.split('\n').forEach((text, index) => {
         if (!text.includes('// guard:')) return;
         const groups = GUARD.exec(text)?.groups;
         const where = `${path.relative(root, file)}:${index + 1}`;
@@ -63,9 +65,12 @@ export function findGuards(root, sources) {
   return guards;
 }
 
-/** The text of the guard's file without it. @param {string} text @param {Guard} guard */
-export function takeOut(text, guard) {
-  const lines = text.split('\n');
+/** What the files held when their guards were found: an edit during a run does not move the lines. @type {Map<string, string>} */
+const texts = new Map();
+
+/** The text of the guard's file without it. @param {string} root @param {Guard} guard */
+export function takeOut(root, guard) {
+  const lines = (texts.get(path.join(root, guard.file)) ?? '').split('\n');
   lines[guard.line - 1] = guard.without;
   return lines.join('\n');
 }

@@ -64,7 +64,7 @@ const mutation = (root, guard) => ({
   setup(on) {
     const real = fs.realpathSync(path.join(root, guard.file));
     on.onLoad({ filter: new RegExp(`${path.basename(guard.file).replace('.', '\\.')}$`) }, ({ path: file }) =>
-      fs.realpathSync(file) === real ? { contents: takeOut(fs.readFileSync(real, 'utf8'), guard), loader: 'ts' } : undefined);
+      fs.realpathSync(file) === real ? { contents: takeOut(root, guard), loader: 'ts' } : undefined);
   },
 });
 
