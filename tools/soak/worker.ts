@@ -10,9 +10,10 @@ import { coreSlice } from '../../packages/iomap-core/test/soak.js';
 import { damageSlice } from '../../packages/minixfs/test/damage.js';
 import { BLOCK_FORMATS, minix, ODD_FORMATS, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
 import { minixSlice } from '../../packages/minixfs/test/soak.js';
+import { dirtyXfsSlice, hostileXfsSlice } from '../../packages/xfs-lite/test/soak.js';
 
 interface Slice {
-  readonly kind: 'schedules' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair';
+  readonly kind: 'schedules' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'xfs-hostile' | 'xfs-dirty';
   readonly seed: number;
   readonly count: number;
   readonly index: number;
@@ -77,6 +78,10 @@ function run(): unknown {
       return repairSlice();
     case 'minix':
       return minixSlice({ seed: slice.seed, ops: slice.count, index: slice.index, checkEvery: slice.checkEvery, note, stop });
+    case 'xfs-hostile':
+      return hostileXfsSlice({ seed: slice.seed, count: slice.count, note, stop });
+    case 'xfs-dirty':
+      return dirtyXfsSlice({ seed: slice.seed, count: slice.count, note, stop });
     case 'crash':
       return crashSlice({ seed: slice.seed, count: slice.count, note, stop });
     default:

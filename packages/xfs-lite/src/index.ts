@@ -7,6 +7,7 @@ export { XfsFileSystem } from './fs.js';
 export { XfsInode } from './inode.js';
 export type { LogState } from './log/head.js';
 export { mount, readSuper } from './mount.js';
+export { operations } from './operations.js';
 export { mountOptionsSchema, type MountOptions } from './options.js';
 export { isXfs, type SuperInfo } from './super.js';
 export { mkfs, type MkfsResult } from './mkfs/mkfs.js';

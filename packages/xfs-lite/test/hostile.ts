@@ -8,7 +8,7 @@ import { FsError, runSync } from '@iomap/io';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { putSum } from '../src/crc32c.js';
-import { mount } from '../src/index.js';
+import { check, mount } from '../src/index.js';
 import { makeDirty } from './dirty.js';
 import { mkfsXfs } from './driver.js';
 import { populate } from './populate.js';
@@ -164,7 +164,7 @@ export function makeMutant(base: Base, device: BlockDevice, r: Random): string[]
 }
 
 /** Mounts, walks and reads mutants of `bases`, one for each seed. */
-export function runMutants(bases: readonly Base[], seed: number, count: number, note: (index: number) => void = () => undefined): Outcome {
+export function runMutants(bases: readonly Base[], seed: number, count: number, note: (index: number) => void = () => undefined, stop: () => boolean = () => false): Outcome {
   const result: Outcome = { failures: [], outcomes: {}, slowestMs: 0, totalMs: 0, mutants: 0 };
   const devices = bases.map((base) => memoryDeviceFrom(base.bytes));
   const tell = (stage: string, error: unknown, changes: readonly string[], at: number): void => {
@@ -173,7 +173,7 @@ export function runMutants(bases: readonly Base[], seed: number, count: number, 
     result.outcomes[key] = (result.outcomes[key] ?? 0) + 1;
     if (code === 'BUG') result.failures.push(`seed ${at}: ${stage}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n  ${changes.join('\n  ')}`);
   };
-  for (let index = 0; index < count && result.failures.length < 20; index++) {
+  for (let index = 0; index < count && result.failures.length < 20 && !stop(); index++) {
     const at = seed + index;
     note(at);
     const r = random(at);
@@ -189,6 +189,10 @@ export function runMutants(bases: readonly Base[], seed: number, count: number, 
       result.outcomes['mount ok'] = (result.outcomes['mount ok'] ?? 0) + 1;
       runSync(exerciseFs(fs, (stage, error) => tell(stage, error, changes, at)));
       runSync(fs.unmount());
+      if (at % 8 === 0) {
+        const verdict = runSync(check(device)).clean ? 'check clean' : 'check found';
+        result.outcomes[verdict] = (result.outcomes[verdict] ?? 0) + 1;
+      }
     } catch (error) {
       tell('mount', error, changes, at);
     }
