@@ -6,7 +6,7 @@
  * - `relieve`: what the page cache asks of a file under memory pressure: its data in the range, and, where that is little,
  *   that of other files too, so that one wait frees much.
  */
-import { writeAndWait, writePages, type BufferOps } from '@iomap/buffer-head';
+import { Plug, writeAndWait, writePages, type BufferOps } from '@iomap/buffer-head';
 import { FsError, withContext, type Io } from '@iomap/io';
 import { writeback, WritebackBatch, writebackInto, type WritebackOps } from '@iomap/iomap-core';
 import type { MapRun } from './extent-cache.js';
@@ -57,18 +57,29 @@ function inDiskOrder<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly I
   return placed.sort((a, b) => a.block - b.block || a.inode.ino - b.inode.ino);
 }
 
-/** Sends the dirty data of the files and waits for it; errors stay in their mappings. */
-function* writeBatch<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly Placed<I>[]): Io<void> {
+function* sendFolios<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly Placed<I>[]): Io<void> {
   const batch = new WritebackBatch();
   try {
-    for (const { inode } of files) {
-      if (host.bufferOps === undefined) yield* writebackInto(inode, host.writebackOps, WHOLE, batch);
-      else yield* writePages(inode, host.bufferOps, WHOLE);
-    }
+    for (const { inode } of files) yield* writebackInto(inode, host.writebackOps, WHOLE, batch);
     yield* batch.flush();
   } finally {
     batch.abort();
   }
+}
+
+function* sendPages<I extends DirtyFile>(ops: BufferOps<I>, files: readonly Placed<I>[]): Io<void> {
+  const plug = new Plug(ops.getBlock.device);
+  try {
+    for (const { inode } of files) yield* writePages(inode, ops, WHOLE, plug);
+    yield* plug.flush();
+  } finally {
+    plug.abort();
+  }
+}
+
+/** Sends the dirty data of the files and waits for it; errors stay in their mappings. */
+function* writeBatch<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly Placed<I>[]): Io<void> {
+  yield* host.bufferOps === undefined ? sendFolios(host, files) : sendPages(host.bufferOps, files);
   for (const { inode } of files) yield* inode.mapping.waitInFlight(0, Infinity);
 }
 

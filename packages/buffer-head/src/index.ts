@@ -14,6 +14,7 @@ export { blockDirectRead, blockDirectWrite } from './direct.js';
 export { blockPageMkwrite } from './fault.js';
 export { type BlockResult, type BufferInode, type BufferOps, type GetBlock } from './get-block.js';
 export { blockBmap, blockFiemap, blockSeek, type BlockExtent } from './map.js';
+export { Plug } from './plug.js';
 export { fileRead, peekFileRead } from './read.js';
 export { blockTruncatePage, invalidatePages, newPages, truncatePages } from './truncate.js';
 export { fileWrite, peekFileWrite } from './write.js';

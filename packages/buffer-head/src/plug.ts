@@ -22,13 +22,11 @@ export interface BioParts {
 }
 
 export class Plug {
-  readonly #inode: BufferInode;
   readonly #device: BlockDevice;
   #requests: BioRequest[] = [];
   #bytes = 0;
 
-  constructor(inode: BufferInode, device: BlockDevice) {
-    this.#inode = inode;
+  constructor(device: BlockDevice) {
     this.#device = device;
   }
 
@@ -36,9 +34,8 @@ export class Plug {
     return this.#bytes >= PLUG_BYTES_MAX;
   }
 
-  /** One bio, counted (`submit_bio`). */
-  add({ op, addr, segments, bytes, end }: BioParts): void {
-    const { ino, mapping } = this.#inode;
+  /** One bio of a file, counted (`submit_bio`). */
+  add({ ino, mapping }: BufferInode, { op, addr, segments, bytes, end }: BioParts): void {
     const { counters, trace } = mapping.cache;
     if (op === 'read') {
       counters.readBios++;

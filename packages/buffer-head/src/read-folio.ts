@@ -37,7 +37,7 @@ export class PageReader<I extends BufferInode> {
     const { device } = ops.getBlock;
     this.#inode = inode;
     this.#ops = ops;
-    this.#plug = new Plug(inode, device);
+    this.#plug = new Plug(device);
     this.#bioBytesMax = Math.min(BIO_VECS_MAX * PAGE_BYTES, device.limits.maxBioBytes);
   }
 
@@ -152,7 +152,7 @@ export class PageReader<I extends BufferInode> {
     if (open === undefined) return;
     this.#open = undefined;
     const { folios, addr, segments, bytes } = open;
-    this.#plug.add({
+    this.#plug.add(this.#inode, {
       op: 'read', addr, segments, bytes,
       end: (result) => {
         for (const folio of folios) {
@@ -190,7 +190,7 @@ export class PageReader<I extends BufferInode> {
     }
     let left = reads.length;
     for (const one of reads) {
-      this.#plug.add({
+      this.#plug.add(this.#inode, {
         op: 'read', addr: one.addr, segments: [one.data], bytes: one.size,
         end: (result) => {
           left--;

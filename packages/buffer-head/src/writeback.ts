@@ -2,7 +2,8 @@
  * Writeback in the old way: `write_cache_pages` over dirty pages, each by `mpage_writepages` where its blocks are one dirty run, else
  * by `block_write_full_folio`, a bio per dirty buffer head.
  *
- * - `writePages(inode, ops, range)` sends and does not wait; `mapping.waitInFlight` waits. `writeAndWait` does both.
+ * - `writePages(inode, ops, range, plug)` puts them into a plug, which may be that of many files; `mapping.waitInFlight` waits.
+ *   `writeAndWait` is all of that for one file.
  * - Runs without the inode lock: where a dirty block is, its buffer head says (I1 of buffer-head.ts), under the page lock.
  * - Only blocks inside the size are written; in the last one the bytes past the size are zeroed first.
  * - A failure is kept in the mapping and its blocks stay clean, as in iomap-core; one that says nothing of the medium (ENOTSUP,
@@ -47,16 +48,17 @@ class PageWriter<I extends BufferInode> {
   readonly #inode: I;
   readonly #ops: BufferOps<I>;
   readonly #mapping: AddressSpace;
+  /** Flushed before any wait, by its owner at the end. */
   readonly #plug: Plug;
   readonly #bioBytesMax: number;
   #open: OpenBio | undefined;
 
-  constructor(inode: I, ops: BufferOps<I>) {
+  constructor(inode: I, ops: BufferOps<I>, plug: Plug) {
     const { device } = ops.getBlock;
     this.#inode = inode;
     this.#ops = ops;
     this.#mapping = inode.mapping;
-    this.#plug = new Plug(inode, device);
+    this.#plug = plug;
     this.#bioBytesMax = Math.min(BIO_VECS_MAX * PAGE_BYTES, device.limits.maxBioBytes);
   }
 
@@ -83,10 +85,8 @@ class PageWriter<I extends BufferInode> {
         at = folio.end;
         if (this.#plug.full) yield* this.#flush();
       }
-      yield* this.#flush();
     } finally {
       this.#close();
-      this.#plug.abort();
     }
   }
 
@@ -142,7 +142,7 @@ class PageWriter<I extends BufferInode> {
     const write: Write = { pos, end: pos + bytes, done: false };
     mapping.addInFlight(write);
     mapping.cache.counters.ioends++;
-    this.#plug.add({
+    this.#plug.add(this.#inode, {
       op: 'write', addr, segments, bytes,
       end: (result) => {
         if (!result.ok) {
@@ -182,7 +182,7 @@ class PageWriter<I extends BufferInode> {
     let left = dirty.length;
     for (const bh of dirty) {
       mapping.cache.counters.ioends++;
-      this.#plug.add({
+      this.#plug.add(this.#inode, {
         op: 'write', addr: bh.addr, segments: [bh.data], bytes: bh.size,
         end: (result) => {
           left--;
@@ -241,18 +241,25 @@ function mpageRun(head: BufferHead, limit: number): Run | undefined {
 }
 
 /**
- * Sends the dirty blocks of the pages in the range, and does not wait for them.
+ * Puts the dirty blocks of the pages in the range into a plug, of one file or of many: the caller flushes it (it is also flushed on
+ * the way, before any wait), and aborts it in `finally`.
  * Locks: none of the inode's. Waits on: page locks, writes of the same pages in flight.
  */
-export function* writePages<I extends BufferInode>(inode: I, ops: BufferOps<I>, range: PageRange): Io<void> {
+export function* writePages<I extends BufferInode>(inode: I, ops: BufferOps<I>, range: PageRange, plug: Plug): Io<void> {
   const end = range.pos + range.len;
   if (inode.mapping.nextDirty(range.pos, end) === undefined) return;
   inode.mapping.cache.trace?.({ type: 'writeback', ino: inode.ino, pos: range.pos, len: range.len });
-  yield* new PageWriter(inode, ops).run(range.pos, end);
+  yield* new PageWriter(inode, ops, plug).run(range.pos, end);
 }
 
-/** `writePages`, and waits for these and for earlier writes of the range. Failures are in `mapping.takeError()`. */
+/** Writes the dirty blocks of the pages in the range, and waits for these and for earlier writes of the range. Failures are in `mapping.takeError()`. */
 export function* writeAndWait<I extends BufferInode>(inode: I, ops: BufferOps<I>, range: PageRange): Io<void> {
-  yield* writePages(inode, ops, range);
+  const plug = new Plug(ops.getBlock.device);
+  try {
+    yield* writePages(inode, ops, range, plug);
+    yield* plug.flush();
+  } finally {
+    plug.abort();
+  }
   yield* inode.mapping.waitInFlight(range.pos, range.pos + range.len);
 }

@@ -1,37 +1,66 @@
 /** The data operations of a file: reads, writes, truncation, over iomap-core and the block map. */
-import { flushFile, truncateBlocks } from '@iomap/block-map';
+import { flushFile, mapDioOps, mapDirectRead, mapFile, truncateBlocks, type DirectHost } from '@iomap/block-map';
 import { FsError, type Io } from '@iomap/io';
 import {
   bmap,
   bufferedRead,
   bufferedWrite,
+  directWrite,
   fiemap,
   peekBufferedRead,
   peekBufferedWrite,
   peekReadWhole,
+  PLAIN,
   seekData,
   seekHole,
   truncatePage,
   truncatePageCache,
+  withoutFaults,
   zeroRange,
+  type DioOps,
   type FiemapExtent,
   type IomapOps,
 } from '@iomap/iomap-core';
+import type { IoHow, MappedData } from '@iomap/vfs';
 import type { MinixInode } from './inode.js';
-import type { Volume } from './volume.js';
+import { guarded, type Volume } from './volume.js';
 
 export class FileOps {
   readonly iomap: IomapOps<MinixInode>;
   readonly #vol: Volume;
+  readonly #host: DirectHost<MinixInode>;
+  readonly #dio: DioOps<MinixInode>;
 
-  constructor(vol: Volume) {
+  /** @param sync fsync of a file's data */
+  constructor(vol: Volume, sync: (inode: MinixInode) => Io<void>) {
     this.#vol = vol;
     this.iomap = vol.iomapOps;
+    this.#host = {
+      map: vol.map,
+      device: vol.device,
+      guarded: (change) => guarded(vol, change),
+      dirtyFiles: vol.dirtyFiles,
+      checkWritable: () => {
+        vol.checkWritable();
+      },
+      markInodeDirty: (inode) => {
+        vol.markInodeDirty(inode);
+      },
+      sync,
+    };
+    this.#dio = mapDioOps(this.#host);
   }
 
   /** Lock: inode, shared. */
-  read(inode: MinixInode, pos: number, bytes: Uint8Array): Io<number> {
-    return bufferedRead(inode, this.iomap, pos, bytes);
+  read(inode: MinixInode, pos: number, bytes: Uint8Array, how: IoHow = PLAIN): Io<number> {
+    return how.direct === true
+      ? mapDirectRead(this.iomap, this.#dio, { inode, pos, bytes }, how)
+      : bufferedRead(inode, this.iomap, pos, bytes, how);
+  }
+
+  /** Lock: inode, shared. */
+  map(inode: MinixInode, writable: boolean): MappedData {
+    return mapFile(this.#host, inode, this.iomap, writable);
   }
 
   peekRead(inode: MinixInode, pos: number, bytes: Uint8Array): number {
@@ -41,7 +70,7 @@ export class FileOps {
   }
 
   /** Lock: inode, exclusive. @throws FsError EFBIG, ENOSPC, EROFS, EIO */
-  *write(inode: MinixInode, pos: number, bytes: Uint8Array): Io<number> {
+  *write(inode: MinixInode, pos: number, bytes: Uint8Array, how: IoHow = PLAIN): Io<number> {
     const vol = this.#vol;
     vol.checkWritable();
     if (bytes.length === 0) return 0;
@@ -49,11 +78,13 @@ export class FileOps {
     if (pos >= max) throw new FsError('EFBIG');
     const part = pos + bytes.length > max ? bytes.subarray(0, max - pos) : bytes;
     const before = inode.size;
-    if (pos > before) yield* this.#zeroTail(inode, pos);
+    if (pos > before && how.nowait !== true) yield* this.#zeroTail(inode, pos);
     vol.dirtyFiles.add(inode);
     let done: number;
     try {
-      done = yield* bufferedWrite(inode, this.iomap, pos, part);
+      done = how.direct === true
+        ? yield* directWrite(inode, this.iomap, this.#dio, pos, part, how)
+        : yield* bufferedWrite(inode, this.iomap, pos, part, how);
     } finally {
       // Again, now that it is dirty: a sync on the way may have found nothing to write and forgotten it.
       vol.dirtyFiles.add(inode);
@@ -97,14 +128,21 @@ export class FileOps {
         // While the old size holds: the zone that stays in part gets zeroes behind the new end.
         if (size % blockSize !== 0) yield* truncatePage(inode, this.iomap, size);
         vol.dirtyFiles.add(inode);
-        inode.size = size;
-        vol.markInodeDirty(inode);
-        yield* truncatePageCache(inode, size);
       }
       // With the same size: zones behind it (a failed write) go.
-      yield* truncateBlocks(vol.map, inode, Math.ceil(size / blockSize));
+      yield* withoutFaults(inode, this.#dropFrom(inode, size));
     }
     vol.markInodeDirty(inode);
+  }
+
+  *#dropFrom(inode: MinixInode, size: number): Io<void> {
+    const vol = this.#vol;
+    if (size < inode.size) {
+      inode.size = size;
+      vol.markInodeDirty(inode);
+      yield* truncatePageCache(inode, size);
+    }
+    yield* truncateBlocks(vol.map, inode, Math.ceil(size / inode.blockSize));
   }
 
   seek(inode: MinixInode, pos: number, whence: 'data' | 'hole'): Io<number> {

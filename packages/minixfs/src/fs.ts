@@ -8,7 +8,7 @@
 import { flushFiles, LegacyFiles, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
-import type { DirEmit, FiemapExtent, FileSystem, FsTraits, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
+import type { DirEmit, FiemapExtent, FileSystem, FsTraits, IoHow, MappedData, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
 import { Directories } from './dir.js';
 import { FileOps } from './file-ops.js';
 import { TIME_MAX_SEC, type MinixInode } from './inode.js';
@@ -44,7 +44,7 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     this.#dirs = new Directories(volume);
     this.#names = new Names(volume, this.#dirs);
     const { bufferOps } = volume;
-    this.#files = bufferOps === undefined ? new FileOps(volume) : new LegacyFiles(volume, bufferOps, (inode) => this.fsync(inode, true));
+    this.#files = bufferOps === undefined ? new FileOps(volume, (inode) => this.fsync(inode, true)) : new LegacyFiles(volume, bufferOps, (inode) => this.fsync(inode, true));
     this.traits = {
       type: 'minix',
       nameMaxBytes: info.nameMax,
@@ -239,6 +239,20 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     const done = yield* this.#files.write(inode, pos, bytes);
     if (this.volume.buffers.overDirty) yield* this.volume.buffers.balance();
     return done;
+  }
+
+  readHow(inode: MinixInode, pos: number, bytes: Uint8Array, how: IoHow): Io<number> {
+    return this.#files.read(inode, pos, bytes, how);
+  }
+
+  *writeHow(inode: MinixInode, pos: number, bytes: Uint8Array, how: IoHow): Io<number> {
+    const done = yield* this.#files.write(inode, pos, bytes, how);
+    if (this.volume.buffers.overDirty) yield* this.volume.buffers.balance();
+    return done;
+  }
+
+  map(inode: MinixInode, writable: boolean): MappedData {
+    return this.#files.map(inode, writable);
   }
 
   peekWrite(inode: MinixInode, pos: number, bytes: Uint8Array): number {

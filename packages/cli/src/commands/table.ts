@@ -99,6 +99,17 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./fsck.js'),
     usageExit: 16,
   },
+  {
+    name: 'study',
+    args: '<what>',
+    summary: 'a conversion case study: ext2 or minix, the old way beside iomap; status: what is converted',
+    options: [
+      ['--counts', 'what is the same in every run, and no times'],
+      ['--write <file>', "put the tables into a document (conversion.md), plots beside it"],
+      JSON_OPTION,
+    ],
+    load: () => import('./study.js'),
+  },
   { name: 'map', args: '<target>', summary: "a file's extents, as a table and a picture", options: [JSON_OPTION], load: () => import('./map.js') },
   {
     name: 'mount',
