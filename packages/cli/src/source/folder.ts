@@ -12,7 +12,7 @@ import type { Name } from '@iomap/vfs';
 import { at, CommandError, codeOf, isSystemError, whatOf } from '../errors.js';
 import { fromBytes, shown, toHostPath, toName } from '../names.js';
 import { typeOf } from '../mode.js';
-import { scanXattrs } from './host-xattrs.js';
+import { scanXattrs, type XattrOutcome, type XattrScan } from './host-xattrs.js';
 import { emitNonZero, visitInodes, type BuildSource, type EmitData, type Source, type SourceEntry, type SourceInode } from './source.js';
 
 const SECOND = 1_000_000_000n;
@@ -65,8 +65,11 @@ export async function hostSource(
 async function scanned(shownAs: string, real: string, recursive: boolean, options: FolderOptions): Promise<BuildSource> {
   const xattrScan = options.xattrs === false ? undefined : scanXattrs([real], recursive);
   const source = new FolderTree(shownAs, toName(real), options.except, recursive);
-  if (xattrScan !== undefined && !(await source.takeXattrs(xattrScan))) {
+  const outcome = xattrScan === undefined ? 'done' : await source.takeXattrs(xattrScan);
+  if (outcome === 'missing') {
     source.warnings.push('getfattr (package attr) is not here: extended attributes and ACLs were not carried');
+  } else if (outcome !== 'done') {
+    source.failures.push(`${outcome.failed}: extended attributes and ACLs may be missing`);
   }
   return source;
 }
@@ -169,7 +172,7 @@ class FolderTree implements BuildSource {
   }
 
   /** Enters what the tool finds. */
-  takeXattrs(scan: ReturnType<typeof scanXattrs>): Promise<boolean> {
+  takeXattrs(scan: XattrScan): Promise<XattrOutcome> {
     let index: Map<Name, SourceInode> | undefined;
     return scan.finish((path, xattrs) => {
       if (index === undefined) {

@@ -12,29 +12,34 @@ import { fromBytes, toBytes } from '../names.js';
 /** Called for each file that has attributes: its path as bytes. */
 export type TakeXattrs = (path: Name, xattrs: Map<Name, Uint8Array>) => void;
 
+/** 'missing': there is no such tool; `failed`: it did not end well, so some attributes may not have been taken, and why. */
+export type XattrOutcome = 'done' | 'missing' | { readonly failed: string };
+
 export interface XattrScan {
-  /** Waits for the tool. @returns false when it is missing or failed to start */
-  finish(take: TakeXattrs): Promise<boolean>;
+  /** Waits for the tool, and takes what it said. */
+  finish(take: TakeXattrs): Promise<XattrOutcome>;
 }
 
 /** Starts reading the attributes of `paths` and, with `recursive`, of all below them; symlinks are not followed. */
 export function scanXattrs(paths: readonly string[], recursive: boolean): XattrScan {
-  if (process.platform !== 'linux') return { finish: () => Promise.resolve(false) };
+  if (process.platform !== 'linux') return { finish: () => Promise.resolve('missing') };
   const folder = mkdtempSync(join(tmpdir(), 'iomap-'));
   const fd = openSync(join(folder, 'xattrs'), 'wx+', 0o600);
   rmSync(folder, { recursive: true });
   const args = ['-d', '-m', '-', '-e', 'hex', '-h', '--absolute-names', ...(recursive ? ['-R', '-P'] : []), '--', ...paths];
   const child = spawn('getfattr', args, { stdio: ['ignore', fd, 'ignore'] });
-  const ended = new Promise<boolean>((resolve) => {
-    child.once('error', () => resolve(false));
-    child.once('close', () => resolve(true));
+  const ended = new Promise<XattrOutcome>((resolve) => {
+    child.once('error', () => resolve('missing'));
+    child.once('close', (code, signal) => {
+      resolve(code === 0 ? 'done' : { failed: signal === null ? `getfattr ended with ${code ?? 'no code'}` : `getfattr was ended by ${signal}` });
+    });
   });
   return {
     async finish(take) {
       try {
-        if (!(await ended)) return false;
-        parseDump(readAll(fd), take);
-        return true;
+        const outcome = await ended;
+        if (outcome !== 'missing') parseDump(readAll(fd), take);
+        return outcome;
       } finally {
         closeSync(fd);
       }
