@@ -21,13 +21,13 @@ export interface XattrScan {
 }
 
 /** Starts reading the attributes of `paths` and, with `recursive`, of all below them; symlinks are not followed. */
-export function scanXattrs(paths: readonly string[], recursive: boolean): XattrScan {
+export function scanXattrs(paths: readonly string[], recursive: boolean, tool = 'getfattr'): XattrScan {
   if (process.platform !== 'linux') return { finish: () => Promise.resolve('missing') };
   const folder = mkdtempSync(join(tmpdir(), 'iomap-'));
   const fd = openSync(join(folder, 'xattrs'), 'wx+', 0o600);
   rmSync(folder, { recursive: true });
   const args = ['-d', '-m', '-', '-e', 'hex', '-h', '--absolute-names', ...(recursive ? ['-R', '-P'] : []), '--', ...paths];
-  const child = spawn('getfattr', args, { stdio: ['ignore', fd, 'ignore'] });
+  const child = spawn(tool, args, { stdio: ['ignore', fd, 'ignore'] });
   const ended = new Promise<XattrOutcome>((resolve) => {
     child.once('error', () => resolve('missing'));
     child.once('close', (code, signal) => {
