@@ -113,7 +113,9 @@ export async function runAndKill(bench: Bench, workload: Workload, how: RunOptio
     rmSync(log, { force: true });
     mkdirSync(join(bench.mnt, 'work'));
     const writer = spawn('python3', ['-c', WRITER, log, String(how.seed)], { cwd: bench.mnt, stdio: 'ignore' });
-    const load = spawn('bash', ['-ec', workload.script], { cwd: join(bench.mnt, 'work'), env, stdio: 'ignore', detached: true });
+    // Short ones again, so that the moment is in the middle.
+    const script = `for round in 1 2 3 4 5 6; do mkdir $round; (cd $round; ${workload.script}\n); done`;
+    const load = spawn('bash', ['-ec', script], { cwd: join(bench.mnt, 'work'), env, stdio: 'ignore', detached: true });
     // Until the first files are safe; then the moment.
     for (let tries = 0; tries < 500 && logged(log) < 3; tries++) await sleep(10);
     await sleep(how.afterMs);

@@ -17,15 +17,15 @@ export interface Workload {
   readonly script: string;
 }
 
-/** A folder of a few hundred small files, or all there are. */
-const TREE = `if [ "$LONG" = 1 ]; then TREE="$MODULES"; else TREE="$MODULES/@nx/js"; fi`;
+/** A folder of a hundred small files, or all there are. */
+const TREE = `if [ "$LONG" = 1 ]; then TREE="$MODULES"; else TREE="$MODULES/ajv"; fi`;
 
 /** Packages that depend on each other, as tarballs, and a project that takes all of them. */
 const NPM_PREPARE = `
 mkdir -p "$OUT/tarballs" "$OUT/project"
 for i in $(seq 1 8); do
   mkdir -p "$OUT/p$i/lib/deep"
-  for j in $(seq 1 40); do echo "export const v$j = '$i-$j';" > "$OUT/p$i/lib/deep/m$j.js"; done
+  for j in $(seq 1 10); do echo "export const v$j = '$i-$j';" > "$OUT/p$i/lib/deep/m$j.js"; done
   printf '#!/usr/bin/env node\\nconsole.log(%s)\\n' $i > "$OUT/p$i/cli.js"
   echo "{ \\"name\\": \\"local-$i\\", \\"version\\": \\"1.0.$i\\", \\"bin\\": { \\"local-$i\\": \\"cli.js\\" } }" > "$OUT/p$i/package.json"
 done
@@ -57,10 +57,11 @@ export const WORKLOADS: readonly Workload[] = [
     prepare: `${TREE}
       git init -q "$OUT/origin"; cd "$OUT/origin"; git config user.email a@b; git config user.name n; git config core.autocrlf false
       cp -a "$TREE" tree; find tree \\( -name .git -o -name .gitignore -o -name .gitattributes \\) -exec rm -rf {} +
-      for i in $(seq 1 2000); do [ -d many/$((i % 40)) ] || mkdir -p many/$((i % 40)); echo $i > many/$((i % 40))/$i; done
+      n=$([ "$LONG" = 1 ] && echo 2000 || echo 200)
+      for i in $(seq 1 $n); do [ -d many/$((i % 40)) ] || mkdir -p many/$((i % 40)); echo $i > many/$((i % 40))/$i; done
       git add -A; git commit -qm all`,
     script: `git clone -q --no-hardlinks "$OUT/origin" clone; cd clone; git fsck --full --strict 2>&1
-      test "$(git ls-files | wc -l)" -gt 2000; test -z "$(git status --porcelain)"
+      test "$(git ls-files | wc -l)" -gt $([ "$LONG" = 1 ] && echo 2000 || echo 200); test -z "$(git status --porcelain)"
       echo more >> many/1/1; git -c gc.auto=0 -c user.email=a@b -c user.name=n commit -qam more; git -c gc.auto=0 gc -q; git fsck 2>&1`,
   },
   {
@@ -98,7 +99,7 @@ export const WORKLOADS: readonly Workload[] = [
     tools: [['sqlite3', 'sqlite3']],
     sizeMib: 192,
     longSizeMib: 1024,
-    script: `rows=$([ "$LONG" = 1 ] && echo 100000 || echo 3000)
+    script: `rows=$([ "$LONG" = 1 ] && echo 100000 || echo 600)
       sqlite3 t.db "pragma journal_mode=wal; create table t(a integer primary key, b text);" >/dev/null
       fill() { for i in 1 2 3; do sqlite3 t.db ".timeout 60000" "with recursive n(i) as (select 1 union all select i+1 from n where i<$rows) insert into t(b) select hex(randomblob(40)) from n;"; done; }
       fill & one=$!; fill; wait $one
@@ -110,7 +111,7 @@ export const WORKLOADS: readonly Workload[] = [
     tools: [['fio', 'fio']],
     sizeMib: 256,
     longSizeMib: 1500,
-    script: `size=$([ "$LONG" = 1 ] && echo 128m || echo 3m)
+    script: `size=$([ "$LONG" = 1 ] && echo 128m || echo 1m)
       for job in sync:0 sync:1 libaio:0 libaio:1 mmap:0; do for rw in $([ "$LONG" = 1 ] && echo write randwrite || echo randwrite); do
         fio --name=v --filename=$rw-\${job%:*}-\${job#*:} --rw=$rw --bsrange=4k-64k --blockalign=4k --size=$size --ioengine=\${job%:*} --direct=\${job#*:} \\
           --iodepth=8 --verify=crc32c --verify_fatal=1 --do_verify=1 --output="$OUT/fio" || { cat "$OUT/fio"; exit 1; }
@@ -128,7 +129,7 @@ export const WORKLOADS: readonly Workload[] = [
     tools: [['fs_mark', 'fsmark']],
     sizeMib: 192,
     longSizeMib: 1024,
-    script: `n=$([ "$LONG" = 1 ] && echo 10000 || echo 150)
+    script: `n=$([ "$LONG" = 1 ] && echo 10000 || echo 40)
       fs_mark -k -d synced -n $n -s 10240 -S 1 -t 2 -l "$OUT/l" >/dev/null; fs_mark -k -d loose -n $n -s 4000 -S 0 -t 2 -D 8 -l "$OUT/l" >/dev/null
       test "$(find synced loose -type f | wc -l)" = $((n * 4))`,
   },
@@ -137,7 +138,7 @@ export const WORKLOADS: readonly Workload[] = [
     tools: [['stress-ng', 'stress-ng']],
     sizeMib: 256,
     longSizeMib: 1024,
-    script: `mkdir -p s; if [ "$LONG" = 1 ]; then list="${STRESSORS.join(' ')}"; t=60; else list="${STRESSORS_SHORT.join(' ')}"; t=2; fi
+    script: `mkdir -p s; if [ "$LONG" = 1 ]; then list="${STRESSORS.join(' ')}"; t=60; else list="${STRESSORS_SHORT.join(' ')}"; t=1; fi
       args=; for one in $list; do args="$args --$one 1"; done
       stress-ng $args --hdd-bytes 8m --seek-size 4m --iomix-bytes 8m --revio-bytes 8m --copy-file-bytes 128m --fallocate-bytes 8m --readahead-bytes 8m --sync-file-bytes 8m --verify \\
         --temp-path s --timeout \${t}s > "$OUT/stress" 2>&1 || { grep -E 'fail|error|unsuccessful|option|range' "$OUT/stress"; exit 1; }`,

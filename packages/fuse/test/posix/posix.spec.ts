@@ -32,7 +32,7 @@ interface Part {
 const isRootAlone = ({ steps }: Case): boolean => steps.every(({ user }) => user === ROOT);
 
 const PARTS: readonly Part[] = [
-  { cases: CASES, sizeMib: 256, format: '-b 4096 -N 20000', readOnly: false, mounts: MOUNT_NAMES },
+  { cases: CASES, sizeMib: 96, format: '-b 4096 -N 20000', readOnly: false, mounts: MOUNT_NAMES },
   { cases: LINK_MAX_CASES, sizeMib: 16, format: '-b 4096', readOnly: false, mounts: ['default'] },
   { cases: READ_ONLY_CASES, sizeMib: 16, format: '-b 4096', prepare: PREPARATION, readOnly: true, mounts: ['default', 'server_permissions'] },
   // With a writeback cache what is full is told late.
