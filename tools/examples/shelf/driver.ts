@@ -70,11 +70,11 @@ function* nothing(): Io<void> {
 /** All that the core asks of this filesystem. */
 export const shelfOps: IomapOps<ShelfInode> = {
   nowait: true,
-  peek(inode, pos, length, flags, out) {
+  peek(inode, pos, _length, _flags, out) {
     describe(inode, pos, out);
     return true;
   },
-  *begin(inode, pos, length, flags, out) {
+  *begin(inode, pos, _length, _flags, out) {
     describe(inode, pos, out);
     yield* [];
   },
