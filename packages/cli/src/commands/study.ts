@@ -13,7 +13,7 @@ import { WORKLOADS } from '../study/workloads.js';
 import { flag, text } from './parse.js';
 import type { Run } from './table.js';
 
-const REPEATS = 5;
+const REPEATS = 4;
 
 const machine = (): string => `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}`;
 

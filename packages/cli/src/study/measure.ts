@@ -2,6 +2,8 @@
 import { BUFFER_HEAD_BYTES, buffersOf } from '@iomap/buffer-head';
 import { runSync } from '@iomap/io';
 import { performance } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { countedDevice, WAYS, type StudyDriver, type Way } from './mounts.js';
 import { AMPLIFICATION, makeImages, Subject, WORKLOADS, type ImageName, type Workload } from './workloads.js';
 
@@ -54,6 +56,15 @@ interface Measured {
   readonly ms: number;
 }
 
+/** Collects garbage, so that no run pays for the one before. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc');
+  const gc: unknown = runInNewContext('gc');
+  return () => {
+    if (typeof gc === 'function') Reflect.apply(gc, undefined, []);
+  };
+}
+
 function state(subject: Subject, way: Way, blockSize: number): { cachedBytes: number; stateBytes: number } {
   let cachedBytes = 0;
   let stateBytes = 0;
@@ -69,7 +80,9 @@ function state(subject: Subject, way: Way, blockSize: number): { cachedBytes: nu
 }
 
 /** Runs a workload on a copy of its image; undefined = the mount cannot. */
-function measure(driver: StudyDriver, workload: Workload, way: Way, image: Uint8Array): Measured | undefined {
+function measure(
+  driver: StudyDriver, workload: Workload, way: Way, image: Uint8Array, collect?: () => void,
+): Measured | undefined {
   const { device, counts: onDevice } = countedDevice(image.slice());
   const { folioMaxBytes } = workload;
   const subject = new Subject(driver.mount(device, { way, ...(folioMaxBytes === undefined ? {} : { folioMaxBytes }) }));
@@ -78,6 +91,7 @@ function measure(driver: StudyDriver, workload: Workload, way: Way, image: Uint8
   const before = { ...subject.mount.counters };
   const requests = onDevice.reads + onDevice.writes;
   const bytes = onDevice.readBytes + onDevice.writeBytes;
+  collect?.();
   const start = performance.now();
   workload.run(subject);
   const ms = performance.now() - start;
@@ -99,8 +113,8 @@ function measure(driver: StudyDriver, workload: Workload, way: Way, image: Uint8
   return { counts, ms };
 }
 
-function both(driver: StudyDriver, workload: Workload, image: Uint8Array): Pair<Measured> | undefined {
-  const [legacy, iomap] = WAYS.map((way) => measure(driver, workload, way, image));
+function both(driver: StudyDriver, workload: Workload, image: Uint8Array, collect?: () => void): Pair<Measured> | undefined {
+  const [legacy, iomap] = WAYS.map((way) => measure(driver, workload, way, image, collect));
   return legacy === undefined || iomap === undefined ? undefined : { legacy, iomap };
 }
 
@@ -111,6 +125,7 @@ function both(driver: StudyDriver, workload: Workload, image: Uint8Array): Pair<
  */
 export function runStudy(driver: StudyDriver, repeats: number, note?: () => void): Study {
   const images: Readonly<Record<ImageName, Uint8Array>> = makeImages(driver);
+  const collect = repeats === 0 ? undefined : collector();
   const rows: Row[] = [];
   const missing = new Set<string>();
   for (const workload of WORKLOADS) {
@@ -124,7 +139,7 @@ export function runStudy(driver: StudyDriver, repeats: number, note?: () => void
     const { key, group, callBytes } = workload;
     const ms = { legacy: Infinity, iomap: Infinity };
     for (let n = 0; n < repeats; n++) {
-      const again = both(driver, workload, image);
+      const again = both(driver, workload, image, collect);
       for (const way of WAYS) ms[way] = Math.min(ms[way], again?.[way].ms ?? Infinity);
     }
     const counts = { legacy: first.legacy.counts, iomap: first.iomap.counts };
