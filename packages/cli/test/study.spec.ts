@@ -29,7 +29,8 @@ describe.each([
   it('shows what was published, where counts can show it', () => {
     const { legacy, iomap } = row('write-1048576');
     expect(legacy.mapCalls).toBeGreaterThan(100 * iomap.mapCalls);
-    expect(legacy.folios).toBeGreaterThan(50 * iomap.folios);
+    // With blocks of 1 KiB an indirect block lies between each 256 KiB of data, and cuts the folios.
+    expect(legacy.folios).toBeGreaterThan((driver.blockSize === 4096 ? 50 : 5) * iomap.folios);
     expect(iomap.stateBytes * 8).toBe((2 * iomap.cachedBytes) / driver.blockSize);
     expect(legacy.stateBytes).toBe((72 * legacy.cachedBytes) / driver.blockSize);
     const { amplification } = study;

@@ -88,7 +88,7 @@ function measure(
   const subject = new Subject(driver.mount(device, { way, ...(folioMaxBytes === undefined ? {} : { folioMaxBytes }) }));
   if (workload.needs === 'direct' && subject.fs.writeHow === undefined) return undefined;
   if (workload.needs === 'map' && subject.fs.map === undefined) return undefined;
-  const before = { ...subject.mount.counters };
+  const before = Object.assign({}, subject.mount.counters);
   const requests = onDevice.reads + onDevice.writes;
   const bytes = onDevice.readBytes + onDevice.writeBytes;
   collect?.();

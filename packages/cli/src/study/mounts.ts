@@ -53,7 +53,7 @@ export const ext2Study: StudyDriver = {
   mount(device, how) {
     const fs = runSync(mountExt2(device, mountOptions(how)));
     return {
-      fs: fs as unknown as FileSystem,
+      fs,
       counters: fs.volume.pages.counters,
       mappingOf: (inode) => (inode instanceof Ext2InodeInCore ? inode.mappingIfAny : undefined),
     };
@@ -71,7 +71,7 @@ export const minixStudy: StudyDriver = {
   mount(device, how) {
     const fs = runSync(mountMinix(device, mountOptions(how)));
     return {
-      fs: fs as unknown as FileSystem,
+      fs,
       counters: fs.volume.pages.counters,
       mappingOf: (inode) => (inode instanceof MinixInode ? inode.mappingIfAny : undefined),
     };

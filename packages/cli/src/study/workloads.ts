@@ -98,21 +98,19 @@ export interface Workload {
 }
 
 /** Positions of `count` calls of `size` bytes in the file, no two the same: a walk by a stride that is prime to their number. */
-function* scattered(size: number, count: number): Generator<number> {
+function scattered(size: number, count: number): number[] {
   const slots = FILE_BYTES / size;
   const stride = slots <= 16 ? 5 : 2 * Math.floor(slots * 0.309) + 1;
-  for (let n = 0, at = 3; n < Math.min(count, slots); n++, at = (at + stride) % slots) yield at * size;
+  return Array.from({ length: Math.min(count, slots) }, (_, n) => ((3 + n * stride) % slots) * size);
 }
 
 const filled = (size: number): Uint8Array => new Uint8Array(size).fill(0x5a);
 
-function* sequence(size: number): Generator<number> {
-  for (let pos = 0; pos < FILE_BYTES; pos += size) yield pos;
-}
+const sequence = (size: number): number[] => Array.from({ length: FILE_BYTES / size }, (_, n) => n * size);
 
 type Kind = Pick<Workload, 'group' | 'image' | 'needs'> & { readonly key: string; run(subject: Subject, size: number): void };
 
-const each = (positions: Iterable<number>, act: (pos: number) => void): void => {
+const each = (positions: readonly number[], act: (pos: number) => void): void => {
   for (const pos of positions) act(pos);
 };
 
