@@ -66,7 +66,7 @@ class Checked {
         const bytes = pattern(op.byte, Math.ceil(len / 512) * 512);
         // As a driver: the tail of the last block first.
         if (at > file.size) yield* blockTruncatePage(file, file.ops, file.size);
-        yield* this.#write(at, bytes, (given) => blockDirectWrite(file, file.ops, at, given));
+        yield* this.#write(at, bytes, (given) => blockDirectWrite(file, file.ops, at, given), true);
         break;
       }
       case 'read':
@@ -95,7 +95,7 @@ class Checked {
     expect(anyDirty(file)).toBe(file.mapping.dirtyBytes > 0);
   }
 
-  *#write(pos: number, bytes: Uint8Array, write: (bytes: Uint8Array) => Io<number>): Io<void> {
+  *#write(pos: number, bytes: Uint8Array, write: (bytes: Uint8Array) => Io<number>, direct = false): Io<void> {
     const before = this.file.size;
     let done = 0;
     try {
@@ -105,12 +105,26 @@ class Checked {
     }
     if (done === 0) {
       expect(this.file.size).toBe(before);
+      if (direct) yield* this.#settle(pos, bytes);
       yield* this.#afterFailure();
       return;
     }
     this.#resize(Math.max(this.model.length, pos + done));
     this.model.set(bytes.subarray(0, done), pos);
     if (done < bytes.length) yield* this.#afterFailure();
+  }
+
+  /** A direct write that failed says nothing of what it wrote before: each byte inside the file is the old one or the new one. */
+  *#settle(pos: number, bytes: Uint8Array): Io<void> {
+    const { model } = this;
+    const end = Math.min(pos + bytes.length, model.length);
+    if (end <= pos) return;
+    const now = new Uint8Array(end - pos);
+    expect(yield* fileRead(this.file, this.file.ops, pos, now)).toBe(now.length);
+    now.forEach((byte, i) => {
+      if (byte !== model[pos + i]) expect(byte).toBe(bytes[i]);
+    });
+    model.set(now, pos);
   }
 
   /** A write that failed may have put zeroes where holes were, and nothing else. */
