@@ -41,7 +41,7 @@ export const serveOptionsSchema = z.strictObject({
   /** Largest READ and WRITE, bytes: a multiple of 4096, as far as the kernel allows (`fs.fuse.max_pages_limit`). */
   requestBytes: z.int().min(131_072).max(1_048_576).multipleOf(4096).default(1_048_576),
   /** Memory for file data, bytes. */
-  pageCacheBytes: z.int().min(2 ** 20).default(64 * 2 ** 20),
+  pageCacheBytes: z.int().min(2 ** 20).default(48 * 2 ** 20),
   /** Memory for metadata blocks, bytes. */
   bufferCacheBytes: z.int().min(2 ** 18).default(16 * 2 ** 20),
   /** How often what is dirty is looked at, ms: an idle mount is written back then, a busy one after six times as long. */

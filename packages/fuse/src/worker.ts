@@ -37,8 +37,8 @@ export type WorkerMessage =
   | { readonly kind: 'done'; readonly error: string | undefined };
 
 /** Kept small: the kernel has caches of its own before ours. */
-const INODES_MAX = 16_384;
-const DENTRIES_MAX = 65_536;
+const INODES_MAX = 8192;
+const DENTRIES_MAX = 8192;
 
 const textOf = (error: unknown): string =>
   error instanceof FsError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
