@@ -49,8 +49,8 @@ export class AtomicGroup<I extends IomapInode> {
     this.#error ??= error;
     if (--this.#pending > 0) return;
     const first = this.members[0];
-    const last = this.members.at(-1);
-    if (first !== undefined && last !== undefined) first.end = last.end;
+    // A truncate may have come to the middle of it: what is empty now says nothing of the end.
+    for (const one of this.members) if (first !== undefined && one.end > one.pos) first.end = one.end;
     for (const one of this.members) one.completed(this.#error);
   }
 }
@@ -108,7 +108,7 @@ export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
     this.#segments.push(from === 0 && to === folio.size ? folio.data : folio.data.subarray(from, to));
     this.bytes += to - from;
     this.end = folio.pos + to;
-    this.end = Math.min(this.end, this.inode.size); // guard: ioend-exact-end (pitfall 9)
+    this.end = Math.max(this.pos, Math.min(this.end, this.inode.size)); // guard: ioend-exact-end (pitfall 9)
   }
 
   request(): BioRequest {

@@ -123,6 +123,40 @@ it('a range is written and waited for in steps', async () => {
   expect(r.bios).toEqual([{ op: 'write', pos: 3 * BLOCK, len: 3 * BLOCK, segments: 3 }]);
 });
 
+describe('8, 9: a size that gets shorter while writeback waits for a mapping', () => {
+  /** Writes four blocks that do not lie together; at the mapping of `at` the size becomes `size`. */
+  function shrunk(at: number, size: number, folioMaxBytes: number): { r: Rig; maps: number[]; ends: [number, number][] } {
+    const maps: number[] = [];
+    const ends: [number, number][] = [];
+    const r = rig({ freeBlocks: scattered(4), cacheOptions: { folioMaxBytes }, *onMap(pos) {
+      maps.push(pos);
+      if (pos === at) r.file.size = size;
+      yield* [];
+    } });
+    r.write(0, filled(4 * BLOCK, 1));
+    runSync(writeback(r.file, { ...r.file.wbOps, endIoend: (_inode, { pos, end }) => ends.push([pos, end]) }, ALL));
+    expect(r.file.mapping.isInFlight(0, Infinity)).toBe(false);
+    return { r, maps, ends };
+  }
+
+  it('before what was mapped: nothing of it is written, and no ioend ends before it begins', () => {
+    const { r, ends } = shrunk(2 * BLOCK, 100, BLOCK);
+    expect(ends).toEqual([[0, BLOCK], [BLOCK, 2 * BLOCK]]);
+    expect(r.bios).toHaveLength(2);
+    expect(r.cache.dirtyBytes).toBe(0);
+  });
+
+  it('in the same folio: what follows is not mapped, and the last block has zeroes past the end', () => {
+    const { r, maps, ends } = shrunk(BLOCK, BLOCK + 100, 4 * BLOCK);
+    expect(maps).toEqual([0, BLOCK]);
+    expect(ends).toEqual([[0, BLOCK], [BLOCK, BLOCK + 100]]);
+    expect(r.cache.dirtyBytes).toBe(0);
+    const { block } = r.file.entry(1);
+    const written = r.disk().subarray(block * BLOCK, (block + 1) * BLOCK);
+    expect([written[99], written[100], written[BLOCK - 1]]).toEqual([1, 0, 0]);
+  });
+});
+
 it('old data is written by age', () => {
   const r = rig();
   expect(runSync(writebackOlder(r.cache, 1000, 30_000))).toBe(0);

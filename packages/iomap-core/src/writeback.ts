@@ -6,7 +6,8 @@
  * - Nothing stays unsubmitted while it waits for anything: others may wait for those folios.
  * - A `WritebackBatch` gathers the ioends of many files; what lies together on the device, whoever's it is, goes as one bio.
  * - Every block that was tried is clean afterwards, also on failure; the error waits in `mapping.takeError()`.
- * - Only blocks inside the size are written; in the last one the bytes past the size are zeroed first.
+ * - Only blocks inside the size are written; in the last one the bytes past the size are zeroed first. A wait for a mapping may have
+ *   made the size shorter: it is looked at again. (Who truncates sets the size first, then waits for the folios.)
  */
 import type { BlockDevice } from '@iomap/block-device';
 import { corrupt, FsError, roundUp, type Io, type IoResult } from '@iomap/io';
@@ -156,19 +157,23 @@ class Writeback<I extends IomapInode> {
   *#writeFolio(folio: Folio): Io<void> {
     const { cache, blockSize } = this.#mapping;
     cache.counters.foliosTouched++;
-    const limit = this.#clip(folio, blockSize); // guard: writeback-inside-size (pitfall 8) | without: const limit = folio.size;
+    let limit = this.#clip(folio, blockSize); // guard: writeback-inside-size (pitfall 8) | without: let limit = folio.size;
     for (let from = folio.nextDirty(0, limit); from < limit; from = folio.nextDirty(from, limit)) {
       const unit = this.#mapping.atomic === undefined ? -1 : this.#mapping.atomic.startAt(folio.pos + from);
       if (unit >= 0) {
         from = yield* this.#writeAtomic(folio, unit);
+        limit = Math.min(limit, this.#clip(folio, blockSize));
         continue;
       }
-      const end = this.#plainEnd(folio, from, limit);
+      let end = this.#plainEnd(folio, from, limit);
       while (from < end) {
-        const pos = folio.pos + from;
-        if (!this.#covers(pos) && !(yield* this.#map(folio, from, end))) {
-          from = end;
-          break;
+        if (!this.#covers(folio.pos + from)) {
+          const isMapped = yield* this.#map(folio, from, end);
+          // The size may have become shorter meanwhile: who does that waits for the folio only after it.
+          limit = Math.min(limit, this.#clip(folio, blockSize)); // guard: size-again-after-map (pitfall 8)
+          end = Math.min(end, limit);
+          if (!isMapped) from = end;
+          if (from >= end) break;
         }
         from = this.#add(folio, from, Math.min(end, this.#iomap.offset + this.#iomap.length - folio.pos));
       }
@@ -192,6 +197,12 @@ class Writeback<I extends IomapInode> {
     const end = first + len;
     const runs = yield* this.#mapAtomic(folio, first, end);
     if (runs === undefined) return end;
+    this.#clip(folio, this.#mapping.blockSize);
+    if (this.#inode.size <= unit) {
+      // A truncate came first, and is about to drop the folio.
+      atomic?.remove(unit, unit + len); // guard: atomic-size-again-after-map (pitfall 8)
+      return end;
+    }
     // No wait from here on: all of it goes, or none.
     const group = new AtomicGroup<I>(unit, len);
     folio.clearDirty(first, end);
