@@ -1,11 +1,12 @@
 /** Buffered atomic writes: one unit in the cache, one unit on the device. */
-import type { BlockDevice } from '@iomap/block-device';
+import { memoryDevice, type BlockDevice } from '@iomap/block-device';
 import { FsError, runAsync, runSync, type Bio, type IoResult } from '@iomap/io';
 import { SimDevice } from '@iomap/io/sim';
 import { bufferedAtomicMax } from './atomic.js';
 import { directWrite } from './direct.js';
 import { IOMAP_ATOMIC, IOMAP_F_ATOMIC_BIO, type Iomap, type IoendInfo, type IomapOps, type WritebackOps } from './iomap.js';
 import type { ExtentFile } from './testing/extent-file.js';
+import { extentRig } from './testing/extent-rig.js';
 import { allAre, BLOCK, filled, rig, type Rig, type RigOptions } from './testing/pitfall-rig.js';
 import { slowDevice } from './testing/rig.js';
 import { bufferedWrite } from './write.js';
@@ -210,6 +211,59 @@ describe('to new blocks', () => {
     expect(r.file.discarded.reduce((sum, one) => sum + one.length, 0)).toBe(8 * BLOCK);
     expect(r.file.mapping.isInFlight(0, Infinity)).toBe(false);
   });
+});
+
+describe('8, 9: a truncate that comes while it is mapped', () => {
+  function truncated(size: number): AtomicRig {
+    const r = atomicRig('cow', { runBlocks: 1 });
+    r.awrite(4 * BLOCK, filled(4 * BLOCK, 1));
+    runSync(writeback(r.file, {
+      ...r.wbOps,
+      *mapBlocks(...args) {
+        r.file.size = size;
+        yield* r.wbOps.mapBlocks(...args);
+      },
+    }, { pos: 0, len: Infinity }));
+    expect(r.cache.dirtyBytes).toBe(0);
+    expect(r.file.mapping.isInFlight(0, Infinity)).toBe(false);
+    expect(r.file.mapping.atomic?.count).toBe(0);
+    return r;
+  }
+
+  it.each([100, 4 * BLOCK])('before it (%d): none of it is written, and nobody is told of it', (size) => {
+    const r = truncated(size);
+    expect(r.ended).toEqual([]);
+    expect(r.bios).toEqual([]);
+  });
+
+  it('in its middle: it ends at the size', () => {
+    const r = truncated(5 * BLOCK + 100);
+    expect(r.ended).toHaveLength(1);
+    expect(r.ended[0]).toMatchObject({ pos: 4 * BLOCK, end: 5 * BLOCK + 100 });
+  });
+});
+
+it('one bio in place needs a size and blocks that a crash finds: until they are durable, the write goes to new blocks', () => {
+  const base = memoryDevice({ sizeBytes: 512 * BLOCK });
+  const r = extentRig({ device: { ...base, limits: { ...base.limits, atomicWriteBytes: MAX }, sizeBytes: 512 * BLOCK, submit: (bio) => base.submit(bio) } });
+  const { counters } = r.cache;
+  const write = (byte: number): number => {
+    const before = counters.atomicBios;
+    runSync(r.file.writeAtomic(0, filled(4 * BLOCK, byte)));
+    runSync(r.file.inode.writeback({ pos: 0, len: Infinity }));
+    return counters.atomicBios - before;
+  };
+  runSync(r.file.allocate(0, 4 * BLOCK));
+  r.write(0, filled(BLOCK, 1));
+  runSync(r.file.fsync());
+  // That the rest is written, and inside the size, is known in core only.
+  r.write(BLOCK, filled(3 * BLOCK, 1));
+  runSync(r.file.inode.writeback({ pos: 0, len: Infinity }));
+  expect(write(2)).toBe(0);
+  runSync(r.file.fsync());
+  expect(write(3)).toBe(1);
+  r.drop();
+  expect(allAre(r.read(0, 4 * BLOCK), 3)).toBe(true);
 });
 
 describe('after any crash', () => {

@@ -26,7 +26,10 @@ export const IOMAP_F_SHARED = 4;
 export const IOMAP_F_MERGED = 8;
 export const IOMAP_F_SIZE_CHANGED = 16;
 export const IOMAP_F_STALE = 32;
-/** The device takes this range as one atomic bio (`IOMAP_ATOMIC`); without it the filesystem makes the write atomic itself. */
+/**
+ * The device takes this range as one atomic bio (`IOMAP_ATOMIC`); without it the filesystem makes the write atomic itself. The size
+ * and the mapping that make the range the file's must be durable, or a crash that loses them leaves a part of the write.
+ */
 export const IOMAP_F_ATOMIC_BIO = 64;
 /** Direct I/O cannot go to this range: the core goes through the cache instead (a sub-block write over a shared block). */
 export const IOMAP_F_BUFFERED = 128;

@@ -14,3 +14,10 @@ it('what was synced is there, what was atomic is whole, and no byte is what it n
   }
   if (runs >= 40) expect(images).toBeGreaterThan(3000);
 }, 120_000);
+
+it.each([
+  ['an atomic write in place over a size that is not durable', 4902],
+  ['a size that is the end of a direct write, before what lies behind it is written', 5093],
+])('once failed: %s (seed %d)', (_what, seed) => {
+  expect(runCrash(seed, 12).images).toBeGreaterThan(100);
+});

@@ -55,18 +55,25 @@ class Promises {
     for (const note of this.#notes) if (note.kind === 'begun' && note.atomic) this.#checkAtomic(bytes, note);
   }
 
-  /** Of the size: what it was when it was last durable, or anything that a later change made of it on the way. */
+  /**
+   * Of the size: what it was when it was last durable, or anything that a later change made of it on the way: a multiple of a
+   * block, or the end of a direct write, which may be on the device before what lies behind it.
+   */
   #checkSize(size: number): void {
     const { blockSize } = this.#world;
     let possible = size === 0;
+    let passed = false;
     for (const note of this.#notes) {
       if (note.kind === 'durable') {
+        passed &&= note.end !== Infinity && size > note.size;
         possible = size === note.size || (note.end !== Infinity && possible && size > note.size);
         continue;
       }
       const { before, after } = note;
       const inside = size > Math.min(before, after) && size < Math.max(before, after);
-      if (size === after || (inside && size % blockSize === 0)) possible = true;
+      passed ||= inside;
+      const isEnd = note.tag !== 0 && size === note.end && size % 512 === 0;
+      if (size === after || (inside && size % blockSize === 0) || (passed && isEnd)) possible = true;
     }
     if (!possible) throw new Error(`the file is ${size} bytes long, which it never was`);
   }

@@ -9,6 +9,7 @@ import type { BlockDevice } from '@iomap/block-device';
 import { assert, FsError, Mutex, type Io } from '@iomap/io';
 import type { PageCache } from '@iomap/page-cache';
 import { ExtentInode } from './extent-inode.js';
+import type { Extent } from './extent-map.js';
 import { flush, readSnapshot, writeSnapshot, type FileSnapshot, type Geometry } from './snapshot.js';
 import { Space } from './space.js';
 
@@ -108,6 +109,16 @@ export class ExtentFs {
     } finally {
       this.#commitLock.unlock();
     }
+  }
+
+  /** Whatever snapshot a crash finds, it has these blocks of the file where `extent` says, and all of them inside the size. */
+  isDurable(ino: number, { start, count, state, block }: Extent): boolean {
+    return this.#findable.every((files) => {
+      const file = files.find((one) => one.ino === ino);
+      if (file === undefined || file.inline !== undefined || file.size < (start + count) * this.geometry.blockSize) return false;
+      return file.extents.some((one) => one.state === state && one.start <= start && one.start + one.count >= start + count &&
+        one.block - one.start === block - start);
+    });
   }
 
   #name(files: readonly FileSnapshot[], by: 1 | -1): void {

@@ -274,15 +274,16 @@ export class ExtentInode implements IomapInode {
   }
 
   /**
-   * True where [first, end) is one run on the device that is written in place, by one bio that is whole or not at all. Not past the
-   * size on the device, which that bio would not change.
+   * True where [first, end) is one run on the device that is written in place, by one bio that is whole or not at all. What says so
+   * must be durable: a crash that finds an older size, or an older place of some of it, would find a part of the write.
    */
   isOneBio(first: number, end: number): boolean {
     const held = this.map.find(first);
-    if (end * this.blockSize > this.diskSize || held?.state !== 'mapped' || held.start + held.count < end || this.cow.within(first, end).length > 0) return false;
+    if (held?.state !== 'mapped' || held.start + held.count < end || this.cow.within(first, end).length > 0) return false;
+    const block = held.block + first - held.start;
     const bytes = (end - first) * this.blockSize;
     return bytes <= this.fs.device.limits.atomicWriteBytes && !this.#sharedRun(held, first, end).shared &&
-      this.#sharedRun(held, first, end).end === end;
+      this.#sharedRun(held, first, end).end === end && this.fs.isDurable(this.ino, { start: first, count: end - first, state: 'mapped', block });
   }
 
   /** Gives up what writeback could not write: its promises, and its places for copies. The old content stays. */
