@@ -17,6 +17,7 @@ it('what was synced is there, what was atomic is whole, and no byte is what it n
 
 it.each([
   ['an atomic write in place over a size that is not durable', 4902],
+  ['an atomic write in place over the end that a truncate made, and that is not durable', 4781],
   ['a size that is the end of a direct write, before what lies behind it is written', 5093],
 ])('once failed: %s (seed %d)', (_what, seed) => {
   expect(runCrash(seed, 12).images).toBeGreaterThan(100);

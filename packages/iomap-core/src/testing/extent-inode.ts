@@ -275,10 +275,12 @@ export class ExtentInode implements IomapInode {
 
   /**
    * True where [first, end) is one run on the device that is written in place, by one bio that is whole or not at all. What says so
-   * must be durable: a crash that finds an older size, or an older place of some of it, would find a part of the write.
+   * must be durable, and stay so with the next commit: a crash that finds another size, or an older place of some of it, would find a
+   * part of the write.
    */
   isOneBio(first: number, end: number): boolean {
     const held = this.map.find(first);
+    if (end * this.blockSize > this.diskSize) return false;
     if (held?.state !== 'mapped' || held.start + held.count < end || this.cow.within(first, end).length > 0) return false;
     const block = held.block + first - held.start;
     const bytes = (end - first) * this.blockSize;
