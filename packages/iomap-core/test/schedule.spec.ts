@@ -22,3 +22,7 @@ it('tasks on one file see what was written, whatever the order', () => {
 it.each([201339, 5003400])('once failed: a truncate comes before the block that writeback waits to map (seed %d)', (seed) => {
   expect(runSchedule(seed).calls).toBeGreaterThan(0);
 });
+
+it('once failed: an atomic write inside another was kept when the outer one was written (seed 150003479)', () => {
+  expect(runSchedule(150003479).calls).toBeGreaterThan(0);
+});

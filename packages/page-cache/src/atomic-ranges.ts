@@ -48,9 +48,8 @@ export class AtomicRanges {
 
   /** Forgets the ranges that touch [pos, end): they were written or dropped. */
   remove(pos: number, end: number): void {
-    const own = this.#lengths.get(pos);
-    if (own !== undefined && pos + own === end) this.#lengths.delete(pos);
-    else for (const [start, len] of this.#lengths) if (start < end && start + len > pos) this.#lengths.delete(start);
+    // All of them: a range may have another in it.
+    for (const [start, len] of this.#lengths) if (start < end && start + len > pos) this.#lengths.delete(start);
     if (this.#lengths.size === 0) this.#sizes = [];
   }
 
