@@ -60,11 +60,14 @@ describe('the driver generator', () => {
     for (const key of ['version', 'license', 'type', 'engines', 'files', 'exports', 'nx', 'sideEffects']) {
       expect([key, made[key]]).toEqual([key, ext2[key]]);
     }
+    interface Config {
+      references?: { path: string }[];
+    }
     for (const name of ['tsconfig.json', 'tsconfig.lib.json', 'tsconfig.spec.json']) {
-      expect([name, JSON.parse(text(tree, `packages/romfs/${name}`))]).toEqual([
-        name,
-        JSON.parse(readFileSync(join(root, 'packages/ext2', name), 'utf8')),
-      ]);
+      const like = JSON.parse(readFileSync(join(root, 'packages/ext2', name), 'utf8')) as Config;
+      // What only drivers with block maps stand on, and the old way beside them.
+      const references = like.references?.filter(({ path }) => !/block-map|buffer-head/.test(path));
+      expect([name, JSON.parse(text(tree, `packages/romfs/${name}`))]).toEqual([name, { ...like, references }]);
     }
   });
 
