@@ -5,9 +5,9 @@
  * Access and change times of the host are not taken (reading alone changes the one, nobody can set the other, and equal
  * inputs must give equal images): both become the modification time.
  */
-import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync, realpathSync, statSync, readFileSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import type { Timespec } from '@iomap/io';
+import { roundUp, type Timespec } from '@iomap/io';
 import type { Name } from '@iomap/vfs';
 import { at, CommandError, codeOf, isSystemError, whatOf } from '../errors.js';
 import { fromBytes, shown, toHostPath, toName } from '../names.js';
@@ -72,6 +72,30 @@ async function scanned(shownAs: string, real: string, recursive: boolean, option
     source.failures.push(`${outcome.failed}: extended attributes and ACLs may be missing`);
   }
   return source;
+}
+
+/** Sparse files up to this are read to count their data; larger ones are counted by the host, in steps of a MiB. */
+const COUNTED_MAX_BYTES = 64 * 1_048_576;
+
+/**
+ * Bytes of a file that are data. The host's own metadata is in `allocated` (`st_blocks`) and comes with writeback, so that number itself
+ * would give one tree images of two sizes.
+ */
+function dataBytesOf(path: Name, size: number, allocated: number): number {
+  if (allocated >= size) return size;
+  if (size > COUNTED_MAX_BYTES) return Math.min(size, roundUp(allocated, 1_048_576));
+  try {
+    const bytes = readFileSync(toHostPath(path));
+    let data = 0;
+    for (let at = 0; at < bytes.length; at += 4096) {
+      const block = bytes.subarray(at, at + 4096);
+      if (block.some((byte) => byte !== 0)) data += block.length;
+    }
+    return data;
+  } catch {
+    // Whoever copies it meets the failure again, and says so.
+    return size;
+  }
 }
 
 class FolderTree implements BuildSource {
@@ -153,7 +177,7 @@ class FolderTree implements BuildSource {
       gid: Number(stats.gid),
       rdev: isDevice ? Number(stats.rdev) : 0,
       size: type === 'file' ? size : (target?.length ?? 0),
-      dataBytes: type === 'file' ? Math.min(size, Number(stats.blocks) * 512) : 0,
+      dataBytes: type === 'file' ? dataBytesOf(path, size, Number(stats.blocks) * 512) : 0,
       mtime,
       atime: mtime,
       ctime: mtime,
