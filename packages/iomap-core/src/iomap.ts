@@ -24,8 +24,6 @@ export const IOMAP_F_NEW = 1;
 export const IOMAP_F_DIRTY = 2;
 export const IOMAP_F_SHARED = 4;
 export const IOMAP_F_MERGED = 8;
-export const IOMAP_F_SIZE_CHANGED = 16;
-export const IOMAP_F_STALE = 32;
 /**
  * The device takes this range as one atomic bio (`IOMAP_ATOMIC`); without it the filesystem makes the write atomic itself. The size
  * and the mapping that make the range the file's must be durable, or a crash that loses them leaves a part of the write.

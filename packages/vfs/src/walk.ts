@@ -212,8 +212,8 @@ function advance(walk: Walk, caller: Caller, root: Inode): number {
     if (isLast) {
       walk.above = dir;
       walk.lastAt = at;
+      return end === path.length || isDirectory(child.mode) ? DONE : fail(walk, 'ENOTDIR');
     }
-    if (isLast) return end === path.length || isDirectory(child.mode) ? DONE : fail(walk, 'ENOTDIR');
   }
 }
 
