@@ -26,7 +26,7 @@ mkdir -p "$OUT/tarballs" "$OUT/project"
 for i in $(seq 1 8); do
   mkdir -p "$OUT/p$i/lib/deep"
   for j in $(seq 1 10); do echo "export const v$j = '$i-$j';" > "$OUT/p$i/lib/deep/m$j.js"; done
-  printf '#!/usr/bin/env node\\nconsole.log(%s)\\n' $i > "$OUT/p$i/cli.js"
+  printf '#!/usr/bin/env node\\nconsole.log("%s")\\n' $i > "$OUT/p$i/cli.js"
   echo "{ \\"name\\": \\"local-$i\\", \\"version\\": \\"1.0.$i\\", \\"bin\\": { \\"local-$i\\": \\"cli.js\\" } }" > "$OUT/p$i/package.json"
 done
 cd "$OUT/tarballs"; npm pack --silent --offline ../p1 ../p2 ../p3 ../p4 ../p5 ../p6 ../p7 ../p8 > ../packed

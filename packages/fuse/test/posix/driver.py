@@ -514,13 +514,19 @@ def op_setflags(p, text):
 
 
 def op_extents(p):
-    """How many extents FIEMAP tells, and how many bytes they are."""
+    """How many ranges of data FIEMAP tells, and how many bytes they are: where the allocator put them, and in how many pieces, is its own."""
     opened = os.open(path(p), os.O_RDONLY)
     try:
         block = bytearray(struct.pack("=QQLLLL", 0, 2**64 - 1, 1, 0, 64, 0) + bytes(64 * 56))
         fcntl.ioctl(opened, 0xC020660B, block)
         count = struct.unpack_from("=L", block, 20)[0]
-        return "%d: %d" % (count, sum(struct.unpack_from("=Q", block, 32 + 56 * i + 16)[0] for i in range(count)))
+        ranges, size, end = 0, 0, -1
+        for i in range(count):
+            at, _, length = struct.unpack_from("=QQQ", block, 32 + 56 * i)
+            ranges += at != end
+            size += length
+            end = at + length
+        return "%d: %d" % (ranges, size)
     finally:
         os.close(opened)
 
