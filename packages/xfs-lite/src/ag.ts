@@ -23,7 +23,7 @@ export function headerOps(info: SuperInfo): ReadonlyMap<number, BufOps> {
         if (!info.v5 && magic === AGFL_MAGIC) return undefined;
         if (view.getUint32(0) !== magic) return { field: 'magic', why: 'magic number' };
         if (!info.v5) return undefined;
-        if (!sumMatches(view, bytes, 0, bytes.length, crc)) return { field: 'crc', why: 'checksum', checksum: true };
+        if (!sumMatches(view, 0, bytes.length, crc)) return { field: 'crc', why: 'checksum', checksum: true };
         for (let i = 0; i < 16; i++) if (bytes[uuid + i] !== info.metaUuid[i]) return { field: 'uuid', why: 'uuid of another filesystem' };
         return undefined;
       },

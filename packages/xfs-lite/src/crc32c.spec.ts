@@ -34,13 +34,13 @@ describe('CRC32C', () => {
     const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     putSum(bytes, 64, 192, 12);
-    expect(sumMatches(view, bytes, 64, 192, 12)).toBe(true);
+    expect(sumMatches(view, 64, 192, 12)).toBe(true);
     for (const at of [64, 75, 76, 79, 80, 191]) {
       bytes[at] = (bytes[at] ?? 0) ^ 4;
-      expect(sumMatches(view, bytes, 64, 192, 12)).toBe(false);
+      expect(sumMatches(view, 64, 192, 12)).toBe(false);
       bytes[at] = (bytes[at] ?? 0) ^ 4;
     }
     bytes[192] = 1;
-    expect(sumMatches(view, bytes, 64, 192, 12)).toBe(true);
+    expect(sumMatches(view, 64, 192, 12)).toBe(true);
   });
 });

@@ -4,7 +4,6 @@
  */
 import type { BufOps } from '@iomap/buffer-cache';
 import { corrupt, FsError } from '@iomap/io';
-import type { MapRun } from './extents.js';
 import { mapFork, type Fork } from './fork.js';
 import type { XfsInode } from './inode.js';
 import { Da3BlkInfo, Dir3BlkHdr } from './ondisk-trees.js';
@@ -27,6 +26,7 @@ const HOLE = Symbol('hole');
 export type Needed = DirBlock | undefined | typeof HOLE;
 export const isHole = (block: Needed): block is typeof HOLE => block === HOLE;
 
+/** Which blocks of which fork. */
 interface Wanted {
   readonly inode: XfsInode;
   readonly fork: Fork;
@@ -37,13 +37,12 @@ interface Wanted {
 }
 
 /** @throws FsError EUCLEAN, EBADMSG */
-function needBlock(vol: Volume, wanted: Wanted): Needed {
-  const { inode, fork, fileBlock, count, ops } = wanted;
-  const run: MapRun = { block: 0, count: 0, unwritten: false };
+function needBlock(vol: Volume, inode: XfsInode, fork: Fork, fileBlock: number, count: number, ops: BufOps): Needed {
+  const { run } = vol;
   if (!mapFork(vol, inode.ino, fork, fileBlock, run)) return undefined;
   if (run.block < 0) return HOLE;
   if (run.count >= count) return vol.needFsb(run.block, ops, count);
-  return assemble(vol, wanted);
+  return assemble(vol, { inode, fork, fileBlock, count, ops });
 }
 
 function assemble(vol: Volume, { inode, fork, fileBlock, count, ops }: Wanted): Needed {
@@ -51,7 +50,7 @@ function assemble(vol: Volume, { inode, fork, fileBlock, count, ops }: Wanted): 
   if (known !== undefined) return known;
   const { blockSize } = vol.info;
   const bytes = new Uint8Array(count * blockSize);
-  const run: MapRun = { block: 0, count: 0, unwritten: false };
+  const { run } = vol;
   let pos = 0;
   for (let i = 0; i < count; i++) {
     if (!mapFork(vol, inode.ino, fork, fileBlock + i, run)) return undefined;
@@ -78,7 +77,7 @@ const owner64 = (view: DataView, at: number): number => view.getUint32(at) * 2 *
 /** A block of directory data (or the one block of block form) by its number in the data segment. */
 export function needDirData(vol: Volume, inode: XfsInode, index: number): Needed {
   const count = vol.info.dirBlockFsbs;
-  const block = needBlock(vol, { inode, fork: inode.data, fileBlock: index * count, count, ops: vol.ops.dirData });
+  const block = needBlock(vol, inode, inode.data, index * count, count, vol.ops.dirData);
   if (block !== undefined && !isHole(block) && vol.info.v5) {
     checkOwner(owner64(block.view, Dir3BlkHdr.offsets.owner), inode.ino, block.pos, vol.ops.dirData.name);
   }
@@ -90,7 +89,7 @@ export function needTree(vol: Volume, inode: XfsInode, fork: Fork, fileBlock: nu
   const isAttr = fork === inode.attr;
   const ops = isAttr ? vol.ops.attrTree : vol.ops.dirTree;
   const count = isAttr ? 1 : vol.info.dirBlockFsbs;
-  const block = needBlock(vol, { inode, fork, fileBlock, count, ops });
+  const block = needBlock(vol, inode, fork, fileBlock, count, ops);
   if (block !== undefined && !isHole(block) && vol.info.v5) {
     checkOwner(owner64(block.view, Da3BlkInfo.offsets.owner), inode.ino, block.pos, ops.name);
   }
@@ -101,7 +100,7 @@ export function needTree(vol: Volume, inode: XfsInode, fork: Fork, fileBlock: nu
  * Runs over the blocks that a fork maps from `fileBlock` on: where the next one is, Infinity = nowhere below `end`, -1 = missing.
  */
 export function nextMapped(vol: Volume, inode: XfsInode, fork: Fork, fileBlock: number, end: number): number {
-  const run: MapRun = { block: 0, count: 0, unwritten: false };
+  const { run } = vol;
   for (let at = fileBlock; at < end; at += run.count) {
     if (!mapFork(vol, inode.ino, fork, at, run)) return -1;
     if (run.block >= 0) return at;

@@ -27,11 +27,12 @@ import type { Volume } from './volume.js';
 /** Leaves with one hash that a look-up follows. */
 const HOPS_MAX = 4096;
 
-const latin1 = (bytes: Uint8Array, from: number, to: number): Name => {
-  let name = '';
-  for (let i = from; i < to; i++) name += String.fromCharCode(bytes[i] ?? 0);
-  return name;
-};
+/** Data blocks that a listing within one call reads at most. */
+const PEEK_BLOCKS_MAX = 64;
+
+/** One flat string, not a chain of concatenations: it becomes the key of a map. */
+const latin1 = (bytes: Uint8Array, from: number, to: number): Name =>
+  Reflect.apply(String.fromCharCode, undefined, bytes.subarray(from, to)) as Name;
 
 const bad = (inode: XfsInode, why: string, field: string): FsError => corrupt(why, { ino: inode.ino, field });
 
@@ -74,8 +75,8 @@ function eachInline(vol: Volume, inode: XfsInode, visit: (name: Name, ino: numbe
     const end = at + 3 + length + extra + width;
     const offset = length === 0 ? 0 : view.getUint16(at + 1);
     if (length === 0 || end > inode.size || offset <= before) throw bad(inode, 'an inline directory entry is cut short', 'namelen');
+    checkName(inode, bytes, at + 3, at + 3 + length);
     const name = latin1(bytes, at + 3, at + 3 + length);
-    checkName(inode, name);
     const ftype = extra === 1 ? view.getUint8(at + 3 + length) : 0;
     if (!visit(name, inoAt(view, end - width, width), ftype, offset)) return;
     before = offset;
@@ -84,8 +85,8 @@ function eachInline(vol: Volume, inode: XfsInode, visit: (name: Name, ino: numbe
   if (at !== inode.size) throw bad(inode, 'an inline directory with bytes behind its entries', 'di_size');
 }
 
-function checkName(inode: XfsInode, name: Name): void {
-  if (name.includes('/') || name.includes('\0')) throw bad(inode, 'a name with a slash or a NUL', 'name');
+function checkName(inode: XfsInode, bytes: Uint8Array, from: number, to: number): void {
+  for (let i = from; i < to; i++) if (bytes[i] === 0x2f || bytes[i] === 0) throw bad(inode, 'a name with a slash or a NUL', 'name');
 }
 
 // Look-up --------------------------------------------------------------------------------------------------------------------
@@ -228,6 +229,32 @@ export function* readdir(vol: Volume, inode: XfsInode, cookie: number, emit: Dir
   }
 }
 
+/**
+ * `readdir` of all of a directory of moderate size whose blocks are cached or can be read within the call; false = nothing was emitted.
+ * @throws FsError EUCLEAN, EBADMSG, maybe after some entries
+ */
+export function peekList(vol: Volume, inode: XfsInode, emit: DirEmit): boolean {
+  if (inode.data.format === FORMAT.LOCAL) {
+    listInline(vol, inode, 0, emit);
+    return true;
+  }
+  const { dirBlockSize, dirBlockFsbs } = vol.info;
+  const end = leafStart(vol);
+  const blocks: { readonly index: number; readonly block: DirBlock }[] = [];
+  for (let index = 0; ; index++) {
+    const mapped = nextMapped(vol, inode, inode.data, index * dirBlockFsbs, end);
+    if (mapped === Infinity) break;
+    if (mapped < 0 || blocks.length === PEEK_BLOCKS_MAX) return false;
+    index = Math.floor(mapped / dirBlockFsbs);
+    const block = needDirData(vol, inode, index);
+    if (block === undefined || isHole(block)) return false;
+    blocks.push({ index, block });
+  }
+  // None of them goes meanwhile: nothing waits, and what is let go of keeps its bytes.
+  for (const { index, block } of blocks) if (!listBlock(vol, inode, block, index * dirBlockSize, 0, emit)) break;
+  return true;
+}
+
 function listInline(vol: Volume, inode: XfsInode, cookie: number, emit: DirEmit): void {
   if (cookie < 1 && !emit('.', inode.ino, 'directory', 1)) return;
   if (cookie < 2 && !emit('..', inlineParent(inode), 'directory', 2)) return;
@@ -255,8 +282,8 @@ function listBlock(vol: Volume, inode: XfsInode, block: DirBlock, base: number, 
     at += size;
     if (offset < from) continue;
     const start = offset - base + 9;
+    checkName(inode, bytes, start, start + length);
     const name = latin1(bytes, start, start + length);
-    checkName(inode, name);
     const ftype = extra === 1 ? view.getUint8(start + length) : 0;
     if (!emit(name, inoAt(view, offset - base, 8), typeOf(ftype), base + at)) return false;
   }

@@ -53,57 +53,54 @@ export function checkExtent(extent: Extent, info: SuperInfo, ino: number): void 
   }
 }
 
+/** Numbers that a list keeps of an extent: file block, block, count, 1 where it is unwritten. */
+const STRIDE = 4;
+
 export class ExtentList {
-  readonly off: Float64Array;
-  readonly block: Float64Array;
-  readonly count: Float64Array;
-  readonly unwritten: Uint8Array;
   readonly length: number;
+  /** A plain array: most forks have an extent or two, for which typed ones would take ten times the memory. */
+  readonly #words: number[];
   #last = 0;
 
-  constructor(length: number) {
+  private constructor(length: number, words: number[]) {
     this.length = length;
-    this.off = new Float64Array(length);
-    this.block = new Float64Array(length);
-    this.count = new Float64Array(length);
-    this.unwritten = new Uint8Array(length);
+    this.#words = words;
   }
 
-  /**
-   * Decodes `count` records.
-   * @throws FsError EUCLEAN
-   */
-  static decode(view: DataView, at: number, count: number, info: SuperInfo, ino: number): ExtentList {
-    const list = new ExtentList(count);
-    let end = 0;
-    for (let i = 0; i < count; i++) {
-      const extent = unpackExtent(view, at + i * BMBT_REC_BYTES);
-      const { off } = extent;
-      if (off < end) throw corrupt(`mapping ${i} of a fork is out of order`, { ino, field: 'br_startoff' });
-      checkExtent(extent, info, ino);
-      list.set(i, extent);
-      end = off + extent.count;
+  /** Takes `count` records from `at`, as they stand: `check` looks at them. */
+  static unpack(view: DataView, at: number, count: number): ExtentList {
+    if (count === 1) {
+      const { off, block, count: blocks, unwritten } = unpackExtent(view, at);
+      return new ExtentList(1, [off, block, blocks, unwritten ? 1 : 0]);
     }
-    return list;
+    const words = new Array<number>(count * STRIDE).fill(0);
+    for (let i = 0; i < count; i++) put(words, i * STRIDE, unpackExtent(view, at + i * BMBT_REC_BYTES));
+    return new ExtentList(count, words);
   }
 
   static of(extents: readonly Extent[]): ExtentList {
-    const list = new ExtentList(extents.length);
+    const words = new Array<number>(extents.length * STRIDE).fill(0);
     extents.forEach((extent, i) => {
-      list.set(i, extent);
+      put(words, i * STRIDE, extent);
     });
-    return list;
+    return new ExtentList(extents.length, words);
   }
 
-  set(i: number, { off, block, count, unwritten }: Extent): void {
-    this.off[i] = off;
-    this.block[i] = block;
-    this.count[i] = count;
-    this.unwritten[i] = unwritten ? 1 : 0;
+  /** @throws FsError EUCLEAN when an extent cannot be, or they are out of order */
+  check(info: SuperInfo, ino: number): void {
+    let end = 0;
+    for (let i = 0; i < this.length; i++) {
+      const extent = this.get(i);
+      if (extent.off < end) throw corrupt(`mapping ${i} of a fork is out of order`, { ino, field: 'br_startoff' });
+      checkExtent(extent, info, ino);
+      end = extent.off + extent.count;
+    }
   }
 
   get(i: number): Extent {
-    return { off: this.off[i] ?? 0, block: this.block[i] ?? 0, count: this.count[i] ?? 0, unwritten: this.unwritten[i] === 1 };
+    const words = this.#words;
+    const at = i * STRIDE;
+    return { off: words[at] ?? 0, block: words[at + 1] ?? 0, count: words[at + 2] ?? 0, unwritten: words[at + 3] === 1 };
   }
 
   toArray(): Extent[] {
@@ -112,14 +109,14 @@ export class ExtentList {
 
   /** Index of the last extent that starts at or before `fileBlock`, or -1. */
   #locate(fileBlock: number): number {
-    const { off } = this;
-    const hint = this.#last;
-    if ((off[hint] ?? Infinity) <= fileBlock && (off[hint + 1] ?? Infinity) > fileBlock) return hint;
+    const words = this.#words;
+    const hint = this.#last * STRIDE;
+    if ((words[hint] ?? Infinity) <= fileBlock && (hint + STRIDE >= words.length || (words[hint + STRIDE] ?? 0) > fileBlock)) return this.#last;
     let low = 0;
     let high = this.length;
     while (low < high) {
       const mid = (low + high) >>> 1;
-      if ((off[mid] ?? 0) <= fileBlock) low = mid + 1;
+      if ((words[mid * STRIDE] ?? 0) <= fileBlock) low = mid + 1;
       else high = mid;
     }
     if (low > 0) this.#last = low - 1;
@@ -128,19 +125,27 @@ export class ExtentList {
 
   /** Fills `out` with what is at `fileBlock`; a hole ends at the next extent, or at `end`. */
   find(fileBlock: number, end: number, out: MapRun): void {
+    const words = this.#words;
     const at = this.#locate(fileBlock);
     if (at >= 0) {
-      const skip = fileBlock - (this.off[at] ?? 0);
-      const count = (this.count[at] ?? 0) - skip;
+      const skip = fileBlock - (words[at * STRIDE] ?? 0);
+      const count = (words[at * STRIDE + 2] ?? 0) - skip;
       if (count > 0) {
-        out.block = (this.block[at] ?? 0) + skip;
+        out.block = (words[at * STRIDE + 1] ?? 0) + skip;
         out.count = count;
-        out.unwritten = this.unwritten[at] === 1;
+        out.unwritten = words[at * STRIDE + 3] === 1;
         return;
       }
     }
     out.block = -1;
-    out.count = (at + 1 < this.length ? (this.off[at + 1] ?? end) : end) - fileBlock;
+    out.count = (at + 1 < this.length ? (words[(at + 1) * STRIDE] ?? end) : end) - fileBlock;
     out.unwritten = false;
   }
+}
+
+function put(words: number[], at: number, { off, block, count, unwritten }: Extent): void {
+  words[at] = off;
+  words[at + 1] = block;
+  words[at + 2] = count;
+  words[at + 3] = unwritten ? 1 : 0;
 }

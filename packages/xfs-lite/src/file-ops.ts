@@ -1,5 +1,5 @@
 /** File data: mappings for iomap-core, and the operations over them. Reads only. */
-import type { Io } from '@iomap/io';
+import { FsError, type Io } from '@iomap/io';
 import {
   bufferedRead,
   IOMAP_F_SHARED,
@@ -85,7 +85,14 @@ function makeIomapOps(vol: Volume): IomapOps<XfsInode> {
     return true;
   };
   return {
-    peek: (inode, pos, _length, flags, out) => vol.peeking(() => (map(inode, pos, flags, out) ? true : undefined)) ?? false,
+    peek(inode, pos, _length, flags, out) {
+      try {
+        return map(inode, pos, flags, out);
+      } catch (error) {
+        if (error instanceof FsError) return false;
+        throw error;
+      }
+    },
     *begin(inode, pos, _length, flags, out) {
       yield* vol.reading(() => (map(inode, pos, flags, out) ? true : undefined));
     },

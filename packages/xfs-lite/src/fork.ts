@@ -6,28 +6,83 @@ import { corrupt } from '@iomap/io';
 import { checkExtent, ExtentList, FILE_BLOCKS_MAX, unpackExtent, type MapRun } from './extents.js';
 import { BMBT_REC_BYTES, FORMAT } from './ondisk.js';
 import { BTREE_LONG_V4_BYTES, BtreeLong } from './ondisk-trees.js';
+import type { SuperInfo } from './super.js';
 import { checkOwner } from './verify.js';
 import type { Volume } from './volume.js';
 
 /** Levels of an extent tree: 2^47 extents need fewer at the smallest block. */
 const LEVELS_MAX = 16;
 
+const NO_BYTES = new Uint8Array(0);
+
 export class Fork {
   readonly format: number;
   /** How many extents the inode says it has. */
   readonly extentCount: number;
-  /** The fork's bytes in the inode: inline content, records or the root of a tree. A copy. */
+  /** A copy of inline content, or of the root of a tree with the room that it has; empty in the other formats. */
   readonly bytes: Uint8Array;
-  readonly view: DataView;
-  /** Inline extents, decoded at first use. */
-  list: ExtentList | undefined;
+  /** Inline extents, or what `replace` put in the place of others. */
+  #list: ExtentList | undefined;
+  #isChecked = false;
+  #view: DataView | undefined = undefined;
 
-  constructor(format: number, extentCount: number, bytes: Uint8Array) {
+  constructor(format: number, extentCount: number, bytes = NO_BYTES, list?: ExtentList) {
     this.format = format;
     this.extentCount = extentCount;
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#list = list;
   }
+
+  /**
+   * Takes a fork from [start, start + room) of an inode. Extents are unpacked; what they say is checked when they are first used.
+   * @param used bytes of inline content
+   */
+  static decode(format: number, extentCount: number, slot: ForkSlot, used: number): Fork {
+    const { bytes, view, start, room } = slot;
+    switch (format) {
+      case FORMAT.EXTENTS:
+        // With more than there is room for it has no list, which is told at first use.
+        return extentCount * BMBT_REC_BYTES > room
+          ? new Fork(format, extentCount)
+          : new Fork(format, extentCount, NO_BYTES, ExtentList.unpack(view, start, extentCount));
+      case FORMAT.LOCAL:
+        return new Fork(format, extentCount, bytes.slice(start, start + Math.min(used, room)));
+      case FORMAT.BTREE:
+        return new Fork(format, extentCount, bytes.slice(start, start + room));
+      default:
+        return new Fork(format, extentCount);
+    }
+  }
+
+  get view(): DataView {
+    const { bytes } = this;
+    return (this.#view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  /** Gives the fork other extents than it was read with. */
+  replace(list: ExtentList): void {
+    this.#list = list;
+    this.#isChecked = true;
+  }
+
+  /** Its extents where it has a list of them, checked. @throws FsError EUCLEAN */
+  list(info: SuperInfo, ino: number): ExtentList | undefined {
+    if (this.#isChecked) return this.#list;
+    if (this.format === FORMAT.EXTENTS) {
+      if (this.#list === undefined) throw corrupt('more extents than the inode has room for', { ino, field: 'di_nextents' });
+      this.#list.check(info, ino);
+      this.#isChecked = true;
+    }
+    return this.#list;
+  }
+}
+
+/** Where a fork is: a part of a block of inodes. */
+export interface ForkSlot {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly start: number;
+  readonly room: number;
 }
 
 /** Data forks by inode number that replace those on the device: what unfinished mappings of the log made of them. */
@@ -43,15 +98,12 @@ export type ForkOverrides = ReadonlyMap<number, ForkOverride>;
  * @throws FsError EUCLEAN
  */
 export function mapFork(vol: Volume, ino: number, fork: Fork, fileBlock: number, out: MapRun): boolean {
-  if (fork.list === undefined) {
+  const list = fork.list(vol.info, ino);
+  if (list === undefined) {
     if (fork.format === FORMAT.BTREE) return walk(vol, ino, fork, fileBlock, out);
-    if (fork.format !== FORMAT.EXTENTS) throw corrupt('a fork without a block map', { ino, field: 'di_format' });
-    if (fork.extentCount * BMBT_REC_BYTES > fork.bytes.length) {
-      throw corrupt('more extents than the inode has room for', { ino, field: 'di_nextents' });
-    }
-    fork.list = ExtentList.decode(fork.view, 0, fork.extentCount, vol.info, ino);
+    throw corrupt('a fork without a block map', { ino, field: 'di_format' });
   }
-  fork.list.find(fileBlock, FILE_BLOCKS_MAX, out);
+  list.find(fileBlock, FILE_BLOCKS_MAX, out);
   return true;
 }
 

@@ -3,11 +3,11 @@ import { FsError, type Io } from '@iomap/io';
 import { bmap, fiemap, invalidateRange, seekData, seekHole, truncatePageCache } from '@iomap/iomap-core';
 import type { DirEmit, FiemapExtent, FileSystem, FsTraits, Name, StatFs } from '@iomap/vfs';
 import { getXattr, listXattr } from './attr.js';
-import { findName, readdir } from './dir.js';
+import { findName, peekList, readdir } from './dir.js';
 import { FileOps, makeMapping } from './file-ops.js';
 import { BIGTIME_EPOCH, BIGTIME_MAX_SEC, findInode, XfsInode } from './inode.js';
 import { SB_MAGIC } from './ondisk.js';
-import { inoToBlock } from './super.js';
+import { fsbPos, inoToBlock } from './super.js';
 import { readlink } from './symlink.js';
 import type { Counts } from './summary.js';
 import type { Volume } from './volume.js';
@@ -64,7 +64,12 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
   // Inodes -------------------------------------------------------------------------------------------------------------
 
   peekInode(ino: number): XfsInode | undefined {
-    return this.volume.peeking(() => findInode(this.volume, ino, this.#make));
+    try {
+      return findInode(this.volume, ino, this.#make);
+    } catch (error) {
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
   }
 
   *readInode(ino: number): Io<XfsInode> {
@@ -92,7 +97,12 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
   // Names --------------------------------------------------------------------------------------------------------------
 
   peekLookup(dir: XfsInode, name: Name): number | undefined {
-    return this.volume.peeking(() => findName(this.volume, dir, name));
+    try {
+      return findName(this.volume, dir, name);
+    } catch (error) {
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
   }
 
   *lookup(dir: XfsInode, name: Name): Io<number> {
@@ -101,6 +111,10 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
 
   readdir(dir: XfsInode, cookie: number, emit: DirEmit): Io<void> {
     return readdir(this.volume, dir, cookie, emit);
+  }
+
+  peekList(dir: XfsInode, emit: DirEmit): boolean {
+    return peekList(this.volume, dir, emit);
   }
 
   readlink(inode: XfsInode): Io<Uint8Array> {
@@ -229,7 +243,7 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
 function* readaheadBlocks(vol: Volume, first: number, count: number): Io<void> {
   const { info } = vol;
   const from = Math.max(first, 1);
-  const pos = vol.posOf(from);
+  const pos = fsbPos(info, from);
   if (pos < 0) return;
   const left = Math.min(count - (from - first), vol.blocksLeft(from));
   yield* vol.buffers.readahead(pos, info.blockSize, vol.ops.inodes, left);

@@ -2,7 +2,7 @@
  * The inode in core and its decoder. What the driver reads is checked here: identity (magic, checksum, number, uuid), formats that fit
  * the type, forks that fit the inode. A fork's blocks are checked when they are followed (fork.ts).
  */
-import { corrupt, FsError, RwLock, type FsErrorDetail, type Timespec } from '@iomap/io';
+import { corrupt, FsError, RwLock, type Timespec } from '@iomap/io';
 import type { AddressSpace } from '@iomap/page-cache';
 import { S_IFMT, type Inode } from '@iomap/vfs';
 import { sumMatches } from './crc32c.js';
@@ -21,7 +21,8 @@ export const S_IFSOCK = 0o140000;
 
 const o = XfsDinode.offsets;
 const TWO32 = 2 ** 32;
-const ZERO_TIME: Timespec = { sec: 0, nsec: 0 };
+/** Of an inode that is not decoded yet. */
+const NO_FORK = new Fork(FORMAT.DEV, 0);
 
 /** FS_IOC_GETFLAGS's bits for those of `di_flags`. */
 const FLAGS = [
@@ -44,10 +45,16 @@ export class XfsInode implements Inode {
   size = 0;
   blocks = 0;
   rdev = 0;
-  atime: Timespec = ZERO_TIME;
-  mtime: Timespec = ZERO_TIME;
-  ctime: Timespec = ZERO_TIME;
-  btime: Timespec | undefined = undefined;
+  // Times as numbers: an object each would be a good part of what a cached inode takes. Small integers up to 2038.
+  #atimeSec = 0;
+  #atimeNsec = 0;
+  #mtimeSec = 0;
+  #mtimeNsec = 0;
+  #ctimeSec = 0;
+  #ctimeNsec = 0;
+  #btimeSec = 0;
+  /** -1: the inode has no birth time. */
+  #btimeNsec = -1;
   flags = 0;
   readonly lock: RwLock;
   wasRead = false;
@@ -61,10 +68,11 @@ export class XfsInode implements Inode {
   /** Blocks an allocation is rounded to (`extsize`), and for copy on write. */
   extsize = 0;
   cowExtsize = 0;
-  changeCount = 0n;
+  #changeHigh = 0;
+  #changeLow = 0;
   /** The next inode (in its group) of a list of unlinked ones. */
   nextUnlinked = NULL_AGINO;
-  data: Fork;
+  data: Fork = NO_FORK;
   attr: Fork | undefined = undefined;
   /** Directory blocks that are not contiguous, put together: see dir-blocks.ts. */
   assembled: Map<number, { readonly bytes: Uint8Array; readonly view: DataView; readonly pos: number }> | undefined = undefined;
@@ -76,11 +84,66 @@ export class XfsInode implements Inode {
     this.blockSize = blockSize;
     this.#makeMapping = makeMapping;
     this.lock = new RwLock(this, 'inode');
-    this.data = new Fork(FORMAT.DEV, 0, new Uint8Array(0));
   }
 
   toString(): string {
     return `inode ${this.ino}`;
+  }
+
+  get atime(): Timespec {
+    return { sec: this.#atimeSec, nsec: this.#atimeNsec };
+  }
+
+  set atime({ sec, nsec }: Timespec) {
+    this.#atimeSec = sec;
+    this.#atimeNsec = nsec;
+  }
+
+  get mtime(): Timespec {
+    return { sec: this.#mtimeSec, nsec: this.#mtimeNsec };
+  }
+
+  set mtime({ sec, nsec }: Timespec) {
+    this.#mtimeSec = sec;
+    this.#mtimeNsec = nsec;
+  }
+
+  get ctime(): Timespec {
+    return { sec: this.#ctimeSec, nsec: this.#ctimeNsec };
+  }
+
+  set ctime({ sec, nsec }: Timespec) {
+    this.#ctimeSec = sec;
+    this.#ctimeNsec = nsec;
+  }
+
+  get btime(): Timespec | undefined {
+    return this.#btimeNsec < 0 ? undefined : { sec: this.#btimeSec, nsec: this.#btimeNsec };
+  }
+
+  set btime(time: Timespec | undefined) {
+    this.#btimeSec = time?.sec ?? 0;
+    this.#btimeNsec = time?.nsec ?? -1;
+  }
+
+  /** Counts the changes of the inode. */
+  get changeCount(): bigint {
+    return BigInt(this.#changeHigh) * 2n ** 32n + BigInt(this.#changeLow);
+  }
+
+  /** Takes from the slot at `at` what versions 1 and 2 have too (`isBig`: 64-bit times), or all. */
+  decodeStamps(view: DataView, at: number, isBig: boolean, isVersion3: boolean): void {
+    this.#atimeSec = secondsAt(view, at + o.di_atime, isBig);
+    this.#atimeNsec = nanosecondsAt(view, at + o.di_atime, isBig);
+    this.#mtimeSec = secondsAt(view, at + o.di_mtime, isBig);
+    this.#mtimeNsec = nanosecondsAt(view, at + o.di_mtime, isBig);
+    this.#ctimeSec = secondsAt(view, at + o.di_ctime, isBig);
+    this.#ctimeNsec = nanosecondsAt(view, at + o.di_ctime, isBig);
+    if (!isVersion3) return;
+    this.#btimeSec = secondsAt(view, at + o.di_crtime, isBig);
+    this.#btimeNsec = nanosecondsAt(view, at + o.di_crtime, isBig);
+    this.#changeHigh = view.getUint32(at + o.di_changecount);
+    this.#changeLow = view.getUint32(at + o.di_changecount + 4);
   }
 
   get mapping(): AddressSpace {
@@ -112,22 +175,32 @@ export const BIGTIME_EPOCH = 2 ** 31;
 export const BIGTIME_MAX_SEC = 16_299_260_425;
 const NSEC = 1_000_000_000;
 
-/** A time as `di_?time` holds it. */
-export function decodeTime(view: DataView, at: number, isBig: boolean): Timespec {
-  const high = view.getUint32(at);
-  const low = view.getUint32(at + 4);
-  if (!isBig) return { sec: high | 0, nsec: Math.min(low, NSEC - 1) };
-  // 64 bits divided by 10^9, sixteen bits at a time: no step leaves 53 bits.
-  let quotient = 0;
-  let rest = 0;
-  for (const digit of [high >>> 16, high & 0xffff, low >>> 16, low & 0xffff]) {
-    const part = rest * 65_536 + digit;
-    const times = Math.floor(part / NSEC);
-    quotient = quotient * 65_536 + times;
-    rest = part - times * NSEC;
-  }
-  return { sec: quotient - BIGTIME_EPOCH, nsec: rest };
+/**
+ * The second in which a 64-bit count of nanoseconds lies. The quotient of doubles is at most one off, and the rest, which 32 bits hold,
+ * says which way.
+ */
+function bigSeconds(high: number, low: number): number {
+  const about = Math.floor(high * (TWO32 / NSEC) + low / NSEC);
+  const rest = (low - Math.imul(about, NSEC)) | 0;
+  const sec = about - BIGTIME_EPOCH - (rest < 0 ? 1 : 0) + (rest >= NSEC ? 1 : 0);
+  // What is computed as a double stays one, on the heap, unless it is said to be small.
+  return sec <= 0x7fff_ffff ? sec | 0 : sec;
 }
+
+const secondsAt = (view: DataView, at: number, isBig: boolean): number =>
+  isBig ? bigSeconds(view.getUint32(at), view.getUint32(at + 4)) : view.getInt32(at);
+
+function nanosecondsAt(view: DataView, at: number, isBig: boolean): number {
+  const low = view.getUint32(at + 4);
+  if (!isBig) return Math.min(low, NSEC - 1);
+  return (low - Math.imul(bigSeconds(view.getUint32(at), low) + BIGTIME_EPOCH, NSEC)) | 0;
+}
+
+/** A time as `di_?time` holds it. */
+export const decodeTime = (view: DataView, at: number, isBig: boolean): Timespec => ({
+  sec: secondsAt(view, at, isBig),
+  nsec: nanosecondsAt(view, at, isBig),
+});
 
 /** Stores a time that the format can hold. */
 export function encodeTime(view: DataView, at: number, { sec, nsec }: Timespec, isBig: boolean): void {
@@ -157,27 +230,34 @@ export interface InodeSlot {
   readonly at: number;
 }
 
+const bad = (ino: number, field: string, why: string): FsError => corrupt(why, { ino, field });
+
 /** Magic, version, and in version 5 checksum, number and uuid. @throws FsError EUCLEAN, EBADMSG */
 export function checkIdentity({ bytes, view, at }: InodeSlot, ino: number, info: SuperInfo): void {
-  const bad = (field: string, why: string): FsError => corrupt(why, { ino, field });
-  if (view.getUint16(at) !== DINODE_MAGIC) throw bad('di_magic', 'no inode is here');
+  if (view.getUint16(at) !== DINODE_MAGIC) throw bad(ino, 'di_magic', 'no inode is here');
   const version = view.getUint8(at + o.di_version);
-  if (info.v5 ? version !== 3 : version !== 1 && version !== 2) throw bad('di_version', `an inode of version ${version}`);
+  if (info.v5 ? version !== 3 : version !== 1 && version !== 2) throw bad(ino, 'di_version', `an inode of version ${version}`);
   if (!info.v5) return;
-  if (!sumMatches(view, bytes, at, at + info.inodeSize, o.di_crc)) {
+  if (!sumMatches(view, at, at + info.inodeSize, o.di_crc)) {
     throw new FsError('EBADMSG', { why: 'inode: checksum', detail: { ino, field: 'di_crc' } });
   }
-  if (view.getUint32(at + o.di_ino) * TWO32 + view.getUint32(at + o.di_ino + 4) !== ino) throw bad('di_ino', 'another inode is here');
-  for (let i = 0; i < 16; i++) {
-    if (bytes[at + o.di_uuid + i] !== info.metaUuid[i]) throw bad('di_uuid', 'an inode of another filesystem');
-  }
+  if (view.getUint32(at + o.di_ino) * TWO32 + view.getUint32(at + o.di_ino + 4) !== ino) throw bad(ino, 'di_ino', 'another inode is here');
+  const { metaUuid } = info;
+  for (let i = 0; i < 16; i++) if (bytes[at + o.di_uuid + i] !== metaUuid[i]) throw bad(ino, 'di_uuid', 'an inode of another filesystem');
 }
 
 /** A 64-bit count. @throws FsError EUCLEAN above 2^53 - 1 */
-function count64(view: DataView, at: number, detail: FsErrorDetail): number {
+function count64(view: DataView, at: number, ino: number, field: string): number {
   const high = view.getUint32(at);
-  if (high > 0x1f_ffff) throw corrupt('a count beyond 2^53', detail);
+  if (high === 0) return view.getUint32(at + 4);
+  if (high > 0x1f_ffff) throw bad(ino, field, 'a count beyond 2^53');
   return high * TWO32 + view.getUint32(at + 4);
+}
+
+function linuxFlags(diFlags: number): number {
+  let flags = 0;
+  for (const [bit, flag] of FLAGS) if ((diFlags & bit) !== 0) flags += flag;
+  return flags;
 }
 
 /**
@@ -197,78 +277,72 @@ export function decodeInode(inode: XfsInode, slot: InodeSlot, info: SuperInfo, a
   if (version > 1) inode.projectId = view.getUint16(at + o.di_projid_lo) + view.getUint16(at + o.di_projid_hi) * 0x1_0000;
   inode.generation = view.getUint32(at + o.di_gen);
   inode.nextUnlinked = view.getUint32(at + o.di_next_unlinked);
-  inode.size = count64(view, at + o.di_size, { ino, field: 'di_size' });
-  inode.blocks = count64(view, at + o.di_nblocks, { ino, field: 'di_nblocks' }) * (info.blockSize / 512);
+  inode.size = count64(view, at + o.di_size, ino, 'di_size');
+  inode.blocks = count64(view, at + o.di_nblocks, ino, 'di_nblocks') * (info.blockSize / 512);
   inode.extsize = view.getUint32(at + o.di_extsize);
   inode.diFlags = view.getUint16(at + o.di_flags);
+  if (inode.diFlags !== 0) inode.flags = linuxFlags(inode.diFlags);
   if (version === 3) {
     inode.diFlags2 = view.getUint32(at + o.di_flags2 + 4);
     inode.cowExtsize = view.getUint32(at + o.di_cowextsize);
-    inode.changeCount = view.getBigUint64(at + o.di_changecount);
   }
-  for (const [bit, flag] of FLAGS) if ((inode.diFlags & bit) !== 0) inode.flags += flag;
-  const isBig = (inode.diFlags2 & DIFLAG2.BIGTIME) !== 0;
-  inode.atime = decodeTime(view, at + o.di_atime, isBig);
-  inode.mtime = decodeTime(view, at + o.di_mtime, isBig);
-  inode.ctime = decodeTime(view, at + o.di_ctime, isBig);
-  if (version === 3) inode.btime = decodeTime(view, at + o.di_crtime, isBig);
-  decodeForks(inode, slot, info);
+  inode.decodeStamps(view, at, (inode.diFlags2 & DIFLAG2.BIGTIME) !== 0, version === 3);
+  decodeForks(inode, slot, version, info);
   checkFormats(inode, info);
 }
 
-function decodeForks(inode: XfsInode, { bytes, view, at }: InodeSlot, info: SuperInfo): void {
+function decodeForks(inode: XfsInode, { bytes, view, at }: InodeSlot, version: number, info: SuperInfo): void {
   const { ino } = inode;
-  const version = view.getUint8(at + o.di_version);
   const core = version === 3 ? DINODE_BYTES : DINODE_V2_BYTES;
   const room = info.inodeSize - core;
   const forkoff = view.getUint8(at + o.di_forkoff) * 8;
-  if (forkoff > room || (forkoff === room && forkoff !== 0)) throw corrupt('the attribute fork is outside the inode', { ino, field: 'di_forkoff' });
+  if (forkoff > room || (forkoff === room && forkoff !== 0)) throw bad(ino, 'di_forkoff', 'the attribute fork is outside the inode');
   const isLarge = (inode.diFlags2 & DIFLAG2.NREXT64) !== 0;
-  if (isLarge && !info.hasNrext64) throw corrupt('large extent counts in a filesystem without them', { ino, field: 'di_flags2' });
-  const extents = isLarge
-    ? count64(view, at + o.di_big_nextents, { ino, field: 'di_big_nextents' })
-    : view.getUint32(at + o.di_nextents);
+  if (isLarge && !info.hasNrext64) throw bad(ino, 'di_flags2', 'large extent counts in a filesystem without them');
+  const extents = isLarge ? count64(view, at + o.di_big_nextents, ino, 'di_big_nextents') : view.getUint32(at + o.di_nextents);
   const attrExtents = isLarge ? view.getUint32(at + o.di_nextents) : view.getUint16(at + o.di_anextents);
-  const dataRoom = forkoff === 0 ? room : forkoff;
   const start = at + core;
-  inode.data = new Fork(view.getUint8(at + o.di_format), extents, bytes.slice(start, start + dataRoom));
+  const dataRoom = forkoff === 0 ? room : forkoff;
+  inode.data = Fork.decode(view.getUint8(at + o.di_format), extents, { bytes, view, start, room: dataRoom }, inode.size);
+  const { type } = inode;
+  if ((type === S_IFCHR || type === S_IFBLK) && dataRoom >= 4) inode.rdev = decodeDev(view.getUint32(start));
   if (forkoff > 0) {
-    inode.attr = new Fork(view.getUint8(at + o.di_aformat), attrExtents, bytes.slice(start + forkoff, start + room));
+    const attrRoom = room - forkoff;
+    const slot = { bytes, view, start: start + forkoff, room: attrRoom };
+    inode.attr = Fork.decode(view.getUint8(at + o.di_aformat), attrExtents, slot, attrRoom);
   } else if (attrExtents > 0) {
-    throw corrupt('extents in an attribute fork that is not there', { ino, field: 'di_anextents' });
+    throw bad(ino, 'di_anextents', 'extents in an attribute fork that is not there');
   }
 }
 
 function checkFormats(inode: XfsInode, info: SuperInfo): void {
   const { ino, data, attr, type } = inode;
-  const bad = (field: string, why: string): FsError => corrupt(why, { ino, field });
   const { format } = data;
   switch (type) {
     case S_IFIFO:
     case S_IFSOCK:
     case S_IFCHR:
     case S_IFBLK:
-      if (format !== FORMAT.DEV) throw bad('di_format', `a special file of format ${format}`);
-      if (type === S_IFCHR || type === S_IFBLK) inode.rdev = data.bytes.length < 4 ? 0 : decodeDev(data.view.getUint32(0));
+      if (format !== FORMAT.DEV) throw bad(ino, 'di_format', `a special file of format ${format}`);
       inode.size = 0;
       break;
     case S_IFREG:
-      if (format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) throw bad('di_format', `a file of format ${format}`);
-      if ((inode.diFlags & DIFLAG.REALTIME) !== 0) throw bad('di_flags', 'a realtime file without a realtime device');
+      if (format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) throw bad(ino, 'di_format', `a file of format ${format}`);
+      if ((inode.diFlags & DIFLAG.REALTIME) !== 0) throw bad(ino, 'di_flags', 'a realtime file without a realtime device');
       break;
     case S_IFDIR:
     case S_IFLNK:
-      if (format !== FORMAT.LOCAL && format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) throw bad('di_format', `format ${format}`);
-      if (format === FORMAT.LOCAL && inode.size > data.bytes.length) throw bad('di_size', 'more inline content than the inode has room for');
-      if (inode.size === 0) throw bad('di_size', 'an empty directory or symlink');
+      if (format !== FORMAT.LOCAL && format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) throw bad(ino, 'di_format', `format ${format}`);
+      if (format === FORMAT.LOCAL && inode.size > data.bytes.length) throw bad(ino, 'di_size', 'more inline content than the inode has room for');
+      if (inode.size === 0) throw bad(ino, 'di_size', 'an empty directory or symlink');
       break;
     default:
-      throw bad('di_mode', `type ${type.toString(8)}`);
+      throw bad(ino, 'di_mode', `type ${type.toString(8)}`);
   }
   if (attr !== undefined && attr.format !== FORMAT.LOCAL && attr.format !== FORMAT.EXTENTS && attr.format !== FORMAT.BTREE) {
-    throw bad('di_aformat', `an attribute fork of format ${attr.format}`);
+    throw bad(ino, 'di_aformat', `an attribute fork of format ${attr.format}`);
   }
-  if (inode.isReflinked && (!info.hasReflink || type !== S_IFREG)) throw bad('di_flags2', 'a shared file where none can be');
+  if (inode.isReflinked && (!info.hasReflink || type !== S_IFREG)) throw bad(ino, 'di_flags2', 'a shared file where none can be');
 }
 
 /**
@@ -286,7 +360,7 @@ export function findInode(vol: Volume, ino: number, make: (ino: number) => XfsIn
   decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: (ino % info.inodesPerBlock) * info.inodeSize }, info, allowUnlinked);
   const override = vol.overrides?.get(ino);
   if (override !== undefined) {
-    inode.data.list = override.list;
+    inode.data.replace(override.list);
     inode.size = override.size ?? inode.size;
   }
   return inode;

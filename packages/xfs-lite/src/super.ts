@@ -24,6 +24,8 @@ export interface SuperInfo extends FeatureWords {
   readonly inopblog: number;
   readonly agBlocks: number;
   readonly agBlkLog: number;
+  /** Numbers from one group's first block to the next's: `2 ** agBlkLog`. */
+  readonly agSpan: number;
   readonly agCount: number;
   readonly dblocks: number;
   /** Blocks of a directory block, and bytes. */
@@ -134,7 +136,7 @@ function checkSum(view: SuperView, bytes: Uint8Array): void {
   const { offsets } = XfsSuper;
   const sector = view.sb_sectsize;
   if (!isPowerOfTwo(sector) || sector < 512 || sector > bytes.length) throw bad('sb_sectsize', `sectors of ${sector} bytes`);
-  if (!sumMatches(data, bytes, 0, sector, offsets.sb_crc)) {
+  if (!sumMatches(data, 0, sector, offsets.sb_crc)) {
     throw new FsError('EBADMSG', { why: 'superblock: checksum', detail: { pos: 0, field: 'sb_crc' } });
   }
 }
@@ -182,7 +184,7 @@ export function decodeSuper(bytes: Uint8Array, deviceBytes: number): SuperInfo {
 
 function sizesOf(view: SuperView): Pick<
   SuperInfo,
-  | 'blockSize' | 'blockLog' | 'sectorSize' | 'inodeSize' | 'inodesPerBlock' | 'inopblog' | 'agBlocks' | 'agBlkLog' | 'agCount'
+  | 'blockSize' | 'blockLog' | 'sectorSize' | 'inodeSize' | 'inodesPerBlock' | 'inopblog' | 'agBlocks' | 'agBlkLog' | 'agSpan' | 'agCount'
   | 'dblocks' | 'internalInos' | 'dirBlockFsbs' | 'dirBlockSize' | 'rootIno' | 'logStart' | 'logBlocks' | 'logSectorSize' | 'icount' | 'ifree'
   | 'fdblocks' | 'imaxPct' | 'inoAlign' | 'spinoAlign' | 'unit' | 'width' | 'inProgress'
 > {
@@ -196,6 +198,7 @@ function sizesOf(view: SuperView): Pick<
     inopblog: view.sb_inopblog,
     agBlocks: view.sb_agblocks,
     agBlkLog: view.sb_agblklog,
+    agSpan: 2 ** view.sb_agblklog,
     agCount: view.sb_agcount,
     dblocks: view.sb_dblocks,
     dirBlockFsbs,
@@ -229,22 +232,26 @@ export const agLength = (info: SuperInfo, ag: number): number =>
   ag === info.agCount - 1 ? info.dblocks - ag * info.agBlocks : info.agBlocks;
 
 /** Do `count` blocks from `fsb` lie in one group? */
-export function isFsBlock(info: SuperInfo, fsb: number, count = 1): boolean {
-  const ag = Math.floor(fsb / 2 ** info.agBlkLog);
-  const block = fsb - ag * 2 ** info.agBlkLog;
-  return fsb >= 0 && ag < info.agCount && block + count <= agLength(info, ag);
+export const isFsBlock = (info: SuperInfo, fsb: number, count = 1): boolean => fsbPos(info, fsb, count) >= 0;
+
+/** Byte position of `count` blocks from `fsb`, -1 when they do not lie in one group. */
+export function fsbPos(info: SuperInfo, fsb: number, count = 1): number {
+  const ag = Math.floor(fsb / info.agSpan);
+  const block = fsb - ag * info.agSpan;
+  if (!(fsb >= 0 && ag < info.agCount && block + count <= agLength(info, ag))) return -1;
+  return (ag * info.agBlocks + block) * info.blockSize;
 }
 
 /** Byte position of a filesystem block that `isFsBlock`. */
 export function fsbToPos(info: SuperInfo, fsb: number): number {
-  const ag = Math.floor(fsb / 2 ** info.agBlkLog);
-  return (ag * info.agBlocks + (fsb - ag * 2 ** info.agBlkLog)) * info.blockSize;
+  const ag = Math.floor(fsb / info.agSpan);
+  return (ag * info.agBlocks + (fsb - ag * info.agSpan)) * info.blockSize;
 }
 
-export const agbToFsb = (info: SuperInfo, ag: number, block: number): number => ag * 2 ** info.agBlkLog + block;
+export const agbToFsb = (info: SuperInfo, ag: number, block: number): number => ag * info.agSpan + block;
 export const agbToPos = (info: SuperInfo, ag: number, block: number): number => (ag * info.agBlocks + block) * info.blockSize;
-export const fsbToAg = (info: SuperInfo, fsb: number): number => Math.floor(fsb / 2 ** info.agBlkLog);
-export const fsbToAgb = (info: SuperInfo, fsb: number): number => fsb % 2 ** info.agBlkLog;
+export const fsbToAg = (info: SuperInfo, fsb: number): number => Math.floor(fsb / info.agSpan);
+export const fsbToAgb = (info: SuperInfo, fsb: number): number => fsb % info.agSpan;
 
 /** The filesystem block that holds an inode; -1 when there can be none of this number. */
 export function inoToBlock(info: SuperInfo, ino: number): number {

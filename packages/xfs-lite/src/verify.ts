@@ -63,7 +63,7 @@ function sameUuid(bytes: Uint8Array, at: number, uuid: Uint8Array): boolean {
 /** What a version 5 block says of itself, against where it was read. */
 export function checkStamps(view: DataView, where: BufWhere, stamps: Stamps, info: SuperInfo): Fault | undefined {
   const { bytes } = where;
-  if (!sumMatches(view, bytes, 0, bytes.length, stamps.crc)) return { field: 'crc', why: 'checksum', checksum: true };
+  if (!sumMatches(view, 0, bytes.length, stamps.crc)) return { field: 'crc', why: 'checksum', checksum: true };
   if (!sameUuid(bytes, stamps.uuid, info.metaUuid)) return { field: 'uuid', why: 'uuid of another filesystem' };
   const blkno = view.getUint32(stamps.blkno) * 2 ** 32 + view.getUint32(stamps.blkno + 4);
   if (blkno !== where.pos / 512) return { field: 'blkno', why: `written for sector ${blkno}` };

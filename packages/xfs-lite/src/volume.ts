@@ -9,9 +9,10 @@ import type { BlockDevice } from '@iomap/block-device';
 import type { Buf, BufferCache, BufOps } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import type { PageCache } from '@iomap/page-cache';
+import type { MapRun } from './extents.js';
 import type { ForkOverrides } from './fork.js';
 import { headerOps } from './ag.js';
-import { agbToPos, agLength, fsbToAg, fsbToAgb, fsbToPos, isFsBlock, type SuperInfo } from './super.js';
+import { agbToPos, agLength, fsbPos, fsbToAg, fsbToAgb, type SuperInfo } from './super.js';
 import { xfsOps, type XfsOps } from './verify.js';
 
 /** Blocks that one look-up may read before it is taken for a loop. */
@@ -33,6 +34,8 @@ export class Volume {
   readonly #headers: ReadonlyMap<number, BufOps>;
   /** Forks that log recovery changed and that are not yet on the device that way. */
   overrides: ForkOverrides | undefined = undefined;
+  /** For look-ups of blocks, which are plain and make none of their own. */
+  readonly run: MapRun = { block: -1, count: 0, unwritten: false };
   /** What the last `need` that failed asked for. */
   #missingPos = -1;
   #missingBytes = 0;
@@ -47,9 +50,12 @@ export class Volume {
     this.#headers = headerOps(parts.info);
   }
 
-  /** The block at `pos`, verified; undefined = not cached, and noted for `reading`. */
+  /**
+   * The block at `pos`, verified: cached, or read within the call where the device can. Undefined = neither, and noted for `reading`.
+   * What it evicts may be in a caller's hands, who goes on with it: the bytes of a buffer that was let go stay what they are.
+   */
   need(pos: number, bytes: number, ops: BufOps): Buf | undefined {
-    const buf = this.buffers.peek(pos, ops);
+    const buf = this.buffers.readNow(pos, bytes, ops);
     if (buf !== undefined && buf.bytes.length === bytes) return buf;
     this.#missingPos = pos;
     this.#missingBytes = bytes;
@@ -59,13 +65,10 @@ export class Volume {
 
   /** `need` of `count` filesystem blocks in one group. @throws FsError EUCLEAN when there are none such */
   needFsb(fsb: number, ops: BufOps, count = 1): Buf | undefined {
-    if (!isFsBlock(this.info, fsb, count)) throw corrupt(`${ops.name}: no such block`, { block: fsb });
-    return this.need(fsbToPos(this.info, fsb), count * this.info.blockSize, ops);
-  }
-
-  /** Byte position of a filesystem block, -1 when there is none such. */
-  posOf(fsb: number): number {
-    return isFsBlock(this.info, fsb) ? fsbToPos(this.info, fsb) : -1;
+    const { info } = this;
+    const pos = fsbPos(info, fsb, count);
+    if (pos < 0) throw corrupt(`${ops.name}: no such block`, { block: fsb });
+    return this.need(pos, count * info.blockSize, ops);
   }
 
   /** Blocks from `fsb` to the end of its group. */

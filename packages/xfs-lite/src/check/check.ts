@@ -91,7 +91,7 @@ function* checkCopies(device: BlockDevice, info: SuperInfo, report: Report): Io<
       report.add('superblock', 'copy-magic', 'no copy of the superblock', { group: ag });
       continue;
     }
-    if (info.v5 && !sumMatches(view, bytes, 0, bytes.length, XfsSuper.offsets.sb_crc)) report.add('superblock', 'checksum', 'checksum of a copy', { group: ag });
+    if (info.v5 && !sumMatches(view, 0, bytes.length, XfsSuper.offsets.sb_crc)) report.add('superblock', 'checksum', 'checksum of a copy', { group: ag });
     try {
       const copy = XfsSuper.at(bytes);
       for (const field of SHARED_FIELDS) {

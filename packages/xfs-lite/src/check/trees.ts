@@ -76,7 +76,6 @@ export function* walkTree(vol: Volume, place: TreePlace, visitor: TreeVisitor): 
 export function* forkExtents(vol: Volume, ino: number, fork: Fork): Io<Extent[]> {
   const extents: Extent[] = [];
   if (fork.format !== FORMAT.EXTENTS && fork.format !== FORMAT.BTREE) return extents;
-  if (fork.list === undefined && fork.format === FORMAT.EXTENTS && fork.extentCount === 0) return extents;
   const run: MapRun = { block: -1, count: 0, unwritten: false };
   for (let off = 0; off < FILE_BLOCKS_MAX; off += run.count) {
     yield* vol.reading(() => (mapFork(vol, ino, fork, off, run) ? true : undefined));
