@@ -99,7 +99,7 @@ class Demo {
         const fs = runSync(ext2Driver.mount(trace, { env, readOnly: false }));
         const bar = this.context.progress('building', totals.bytes);
         populate(fs, this.source, {
-          blockBytes: plan.blockSize,
+          blockBytes: runSync(fs.statfs()).blockSize,
           latest: undefined,
           image: this.image,
           progress: (bytes) => bar.add(bytes),

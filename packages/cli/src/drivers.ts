@@ -41,6 +41,16 @@ export interface FormatRequest {
   readonly inodeSize?: number | undefined;
   readonly inodes?: number | undefined;
   readonly features?: readonly string[] | undefined;
+  /** Bytes. */
+  readonly sectorSize?: number | undefined;
+  /** Bytes of a directory block. */
+  readonly directorySize?: number | undefined;
+  /** Allocation groups. */
+  readonly groups?: number | undefined;
+  /** Bytes of the log. */
+  readonly logSize?: number | undefined;
+  /** Bytes of a stripe's unit and of the whole. */
+  readonly stripe?: { readonly unit: number; readonly width: number } | undefined;
   /** Blocks that are not to be used. */
   readonly badBlocks?: readonly number[] | undefined;
   /** The device is a file that was just made: it reads as zeroes. */
@@ -59,15 +69,13 @@ export interface MountRequest {
 /** How large an image has to be. */
 export interface ImagePlan {
   readonly sizeBytes: number;
-  readonly inodes: number;
-  readonly blockSize: number;
+  /** Absent: a format that makes inodes as they are needed. */
+  readonly inodes?: number;
+  readonly blockSize?: number;
 }
 
-export interface PlanRequest {
+export interface PlanRequest extends Omit<FormatRequest, 'env'> {
   readonly root: SourceInode;
-  readonly blockSize?: number | undefined;
-  readonly inodeSize?: number | undefined;
-  readonly features?: readonly string[] | undefined;
   /** 0 = as the source says; 1 = as if no file had holes and with more room, after a first try ran out of space. */
   readonly generosity: number;
 }

@@ -16,6 +16,7 @@ export {
 } from './filesystem.js';
 export type { AttrChange } from './attr.js';
 export type { BulkData, BulkEntry, BulkNode, BulkOptions } from './bulk.js';
+export { bulkPath, nonZeroRun, orderBulk, type BulkOrder, type BulkPlace } from './bulk-order.js';
 export type { TimeLike } from './chattr.js';
 export type { Caller } from './core.js';
 export type { DirEntry } from './fd.js';

@@ -40,7 +40,7 @@ const latin1 = (bytes: Uint8Array, from: number, length: number): Name => {
 };
 
 /** `user.a` into the flag and "a"; undefined = a namespace that XFS does not have. */
-function splitName(name: Name): { readonly flags: number; readonly raw: Name } | undefined {
+export function splitName(name: Name): { readonly flags: number; readonly raw: Name } | undefined {
   const dot = name.indexOf('.');
   const raw = name.slice(dot + 1);
   switch (name.slice(0, dot)) {

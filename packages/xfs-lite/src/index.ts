@@ -1,3 +1,5 @@
+export { bulkBuild, type BulkJob } from './build/bulk-build.js';
+export { bulkSize, type SizeOptions } from './build/size.js';
 export { check, type CheckReport } from './check/check.js';
 export type { Finding, Structure } from './check/report.js';
 export { crc32c } from './crc32c.js';

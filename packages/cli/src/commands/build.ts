@@ -114,7 +114,7 @@ interface Attempt {
 async function buildOnce(job: BuildJob, attempt: Attempt): Promise<number> {
   const { context, driver, source, format, pending } = job;
   const { env } = attempt;
-  const plan = driver.plan({ root: source.root, blockSize: format.blockSize, inodeSize: format.inodeSize, features: format.features, generosity: attempt.generosity });
+  const plan = driver.plan({ ...format, root: source.root, generosity: attempt.generosity });
   const { openFileDevice } = await import('@iomap/block-device/node');
   const sizeBytes = job.fixedSize ?? plan.sizeBytes;
   const file = pending.inPlace

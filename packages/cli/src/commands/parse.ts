@@ -42,7 +42,32 @@ export function formatOptions(options: Options): Omit<FormatRequest, 'env'> & { 
     features: features?.split(',').map((name) => name.trim()).filter((name) => name !== ''),
     badBlocks: badBlocks(text(options, 'badBlocks')),
     reservedPercent: reserved === undefined ? undefined : Number(reserved),
+    ...xfsOptions(options),
   };
+}
+
+/** What XFS alone has. @throws UsageError */
+function xfsOptions(options: Options): Pick<FormatRequest, 'sectorSize' | 'directorySize' | 'groups' | 'logSize' | 'stripe'> {
+  const isXfs = text(options, 'type') === 'xfs';
+  for (const [key, name] of [['sectorSize', '--sector-size'], ['directorySize', '--directory-size'], ['groups', '--groups'], ['logSize', '--log-size'], ['stripe', '--stripe']] as const) {
+    if (options[key] !== undefined && !isXfs) throw new UsageError(`${name}: only XFS has it`);
+  }
+  return {
+    sectorSize: size(options, 'sectorSize'),
+    directorySize: size(options, 'directorySize'),
+    groups: count(options, 'groups', '--groups'),
+    logSize: size(options, 'logSize'),
+    stripe: stripe(text(options, 'stripe')),
+  };
+}
+
+/** @throws UsageError */
+function stripe(value: string | undefined): FormatRequest['stripe'] {
+  if (value === undefined) return undefined;
+  const found = /^([^:]+):([0-9]{1,5})$/.exec(value);
+  if (found === null) throw new UsageError(`--stripe: not a unit and a number of them, as in 64K:4: ${value}`);
+  const unit = parseSize(found[1] ?? '');
+  return { unit, width: unit * Number(found[2]) };
 }
 
 /** Block numbers, comma-separated. @throws UsageError */

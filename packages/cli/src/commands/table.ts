@@ -25,7 +25,7 @@ export interface CommandSpec {
 const JSON_OPTION = ['--json', 'print facts as JSON'] as const;
 
 const FORMAT_OPTIONS = [
-  ['-t, --type <type>', 'type of filesystem: ext2 (default), minix'],
+  ['-t, --type <type>', 'type of filesystem: ext2 (default), minix, xfs'],
   ['--label <text>', 'volume label'],
   ['--uuid <uuid>', 'volume UUID'],
   ['--block-size <bytes>', 'block size: 1K, 2K, 4K, … 64K'],
@@ -34,6 +34,11 @@ const FORMAT_OPTIONS = [
   ['--features <list>', 'features to set, or to clear with ^, comma-separated'],
   ['--reserved <percent>', 'space that only root may use'],
   ['--bad-blocks <list>', 'blocks that are not to be used, comma-separated (minix)'],
+  ['--sector-size <bytes>', 'sector size: 512, … 4K (xfs)'],
+  ['--directory-size <bytes>', 'size of a directory block: 4K, … 64K (xfs)'],
+  ['--groups <count>', 'number of allocation groups (xfs)'],
+  ['--log-size <size>', 'size of the log (xfs)'],
+  ['--stripe <unit:count>', 'stripes of so many units: 64K:4 (xfs)'],
 ] as const;
 
 export const COMMANDS: readonly CommandSpec[] = [

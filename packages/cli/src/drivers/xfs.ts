@@ -1,8 +1,9 @@
 /** XFS for the command: what `@iomap/xfs-lite` does, in the words of drivers.ts. */
-import { FsError, unsupported, type Io } from '@iomap/io';
-import { check, mkfs, mount, rawSuper, readLogState, readSuper, type MkfsOptions } from '@iomap/xfs-lite';
+import { FsError, type Io } from '@iomap/io';
+import { bulkBuild, bulkSize, check, mkfs, mount, rawSuper, readLogState, readSuper, type MkfsOptions } from '@iomap/xfs-lite';
 import type { CheckOutcome, Driver, FormatRequest } from '../drivers.js';
 import { UsageError } from '../errors.js';
+import { isRuns, type SourceInode } from '../source/source.js';
 import { xfsFacts } from './xfs-facts.js';
 
 const KNOWN = ['finobt', 'sparse', 'reflink', 'rmapbt', 'bigtime', 'inobtcount', 'nrext64'] as const;
@@ -19,8 +20,8 @@ function featureFlags(names: readonly string[]): MkfsOptions {
   return flags;
 }
 
-function mkfsRequest(request: FormatRequest): MkfsOptions {
-  const { label, uuid, blockSize, inodeSize, inodes, features, freshFile } = request;
+function mkfsRequest(request: Omit<FormatRequest, 'env'>): MkfsOptions {
+  const { label, uuid, blockSize, inodeSize, inodes, features, sectorSize, directorySize, groups, logSize, stripe, freshFile } = request;
   if (inodes !== undefined) throw new UsageError('XFS makes inodes as they are needed: there is no number to give');
   return {
     ...(label === undefined ? {} : { label }),
@@ -28,6 +29,11 @@ function mkfsRequest(request: FormatRequest): MkfsOptions {
     ...(blockSize === undefined ? {} : { blockSize }),
     ...(inodeSize === undefined ? {} : { inodeSize }),
     ...(features === undefined ? {} : featureFlags(features)),
+    ...(sectorSize === undefined ? {} : { sectorSize }),
+    ...(directorySize === undefined ? {} : { dirBlockSize: directorySize }),
+    ...(groups === undefined ? {} : { agCount: groups }),
+    ...(logSize === undefined ? {} : { logSize }),
+    ...(stripe === undefined ? {} : { stripeUnit: stripe.unit, stripeWidth: stripe.width }),
     ...(freshFile === true ? { assumeZeroed: true } : {}),
   };
 }
@@ -54,9 +60,11 @@ export const xfsDriver: Driver = {
     const raw = yield* rawSuper(device);
     return raw === undefined ? [] : xfsFacts(raw, yield* logText(readLogState(device)));
   },
-  plan() {
-    throw unsupported('building an XFS is not there yet');
+  plan(request) {
+    const pieces = ({ data }: SourceInode): number => (isRuns(data) ? data.length : 16);
+    return { sizeBytes: bulkSize(request.root, mkfsRequest(request), { generous: request.generosity > 0, pieces }) };
   },
+  bulkBuild: (device, request, tree) => bulkBuild(device, { ...tree, format: mkfsRequest(request), env: request.env }),
 };
 
 function* logText(io: Io<{ readonly isClean: boolean }>): Io<string> {
