@@ -18,7 +18,7 @@ const SMALL_BYTES = 256 * 1024;
 const WHOLE = { pos: 0, len: Infinity };
 
 /** A file that remembers a failure which a sync has told and its own fsync has not. */
-export type DirtyFile = MappedFile & { untoldError: FsError | undefined };
+export type DirtyFile = MappedFile & { readonly isDirectory: boolean; untoldError: FsError | undefined };
 
 export interface DirtyFiles<I extends DirtyFile> {
   readonly map: BlockMap<I>;
@@ -27,6 +27,18 @@ export interface DirtyFiles<I extends DirtyFile> {
   readonly bufferOps?: BufferOps<I> | undefined;
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles: Set<I>;
+  /** The mount's end: a block of a directory, which is metadata, could not be written. */
+  shutdown(error: FsError): void;
+}
+
+/** Does this file go the old way? Directories in the page cache never do. */
+const isOldWay = <I extends DirtyFile>(host: DirtyFiles<I>, inode: I): boolean => host.bufferOps !== undefined && !inode.isDirectory;
+
+/** Lost data is told by the file's fsync; a lost block of a directory shuts the mount down at once. */
+function checkDirectory<I extends DirtyFile>(host: DirtyFiles<I>, inode: I): void {
+  if (!inode.isDirectory || !inode.mapping.hasError) return;
+  const error = inode.mapping.peekErrorSince(0);
+  if (error !== undefined) host.shutdown(error);
 }
 
 interface Placed<I> {
@@ -79,18 +91,27 @@ function* sendPages<I extends DirtyFile>(ops: BufferOps<I>, files: readonly Plac
 
 /** Sends the dirty data of the files and waits for it; errors stay in their mappings. */
 function* writeBatch<I extends DirtyFile>(host: DirtyFiles<I>, files: readonly Placed<I>[]): Io<void> {
-  yield* host.bufferOps === undefined ? sendFolios(host, files) : sendPages(host.bufferOps, files);
-  for (const { inode } of files) yield* inode.mapping.waitInFlight(0, Infinity);
+  const { bufferOps } = host;
+  if (bufferOps === undefined) {
+    yield* sendFolios(host, files);
+  } else {
+    yield* sendPages(bufferOps, files.filter(({ inode }) => isOldWay(host, inode)));
+    yield* sendFolios(host, files.filter(({ inode }) => !isOldWay(host, inode)));
+  }
+  for (const { inode } of files) {
+    yield* inode.mapping.waitInFlight(0, Infinity);
+    checkDirectory(host, inode);
+  }
 }
 
 /**
- * Writes back all data of the files that may have dirty data.
+ * Writes back all data of the files that may have dirty data, or of those that `picks` picks.
  *
  * Waits on: folio locks, reads of block maps, the writes.
  * @throws FsError the first failure, after all have been tried
  */
-export function* flushFiles<I extends DirtyFile>(host: DirtyFiles<I>): Io<void> {
-  const all = [...host.dirtyFiles];
+export function* flushFiles<I extends DirtyFile>(host: DirtyFiles<I>, picks?: (inode: I) => boolean): Io<void> {
+  const all = picks === undefined ? [...host.dirtyFiles] : [...host.dirtyFiles].filter(picks);
   yield* writeBatch(host, inDiskOrder(host, all));
   let failure: FsError | undefined;
   for (const inode of all) {
@@ -150,5 +171,7 @@ export function* flushFile<I extends DirtyFile>(host: DirtyFiles<I>, inode: I): 
 }
 
 function* writeOne<I extends DirtyFile>(host: DirtyFiles<I>, inode: I, range: { readonly pos: number; readonly len: number }): Io<void> {
-  yield* host.bufferOps === undefined ? writeback(inode, host.writebackOps, range) : writeAndWait(inode, host.bufferOps, range);
+  const { bufferOps } = host;
+  yield* bufferOps !== undefined && isOldWay(host, inode) ? writeAndWait(inode, bufferOps, range) : writeback(inode, host.writebackOps, range);
+  checkDirectory(host, inode);
 }

@@ -7,9 +7,9 @@
  *   remembered per block. So neither kind goes quadratic.
  * - Cookies are byte offsets of the entry that comes next, since entries never move.
  */
-import type { Buf } from '@iomap/buffer-cache';
 import type { Io } from '@iomap/io';
-import type { DirBlocks } from './dir-blocks.js';
+import type { DirBlock } from './dir-block.js';
+import type { DirHome } from './dir-home.js';
 import { NameIndex, NAMES_MAX } from './name-index.js';
 
 /** Directories of up to this many blocks are searched block by block. */
@@ -51,43 +51,39 @@ export interface EntryFormat<I, E extends { readonly name: string }> {
   readonly needMin: number;
   readonly nameMax: number;
   /** Offset of the entry of `name` in block `index`, or -1. @throws FsError EUCLEAN */
-  find(dir: I, buf: Buf, index: number, name: string): number;
+  find(dir: I, buf: DirBlock, index: number, name: string): number;
   /** Calls `visit` for each used entry from the first at or after `from`; stops when it says false. @throws FsError EUCLEAN */
-  each(dir: I, buf: Buf, index: number, from: number, visit: (offset: number, next: number) => boolean): boolean;
-  nameAt(buf: Buf, offset: number): string;
+  each(dir: I, buf: DirBlock, index: number, from: number, visit: (offset: number, next: number) => boolean): boolean;
+  nameAt(buf: DirBlock, offset: number): string;
   /** The inode of a used entry. @throws FsError EUCLEAN when there is no such inode */
-  inoAt(dir: I, buf: Buf, offset: number): number;
+  inoAt(dir: I, buf: DirBlock, offset: number): number;
   /** Bytes that the entry takes. */
   need(entry: E): number;
   /** Enters in the first gap that is large enough: -1, or the largest gap of the block in bytes. */
-  insert(dir: I, buf: Buf, index: number, entry: E): number;
+  insert(dir: I, buf: DirBlock, index: number, entry: E): number;
   /** Removes the entry at `offset`. */
-  remove(buf: Buf, offset: number): void;
-}
-
-export interface LinearHost<I> {
-  readonly blockSize: number;
-  markDirty(buf: Buf, dir: I): void;
+  remove(buf: DirBlock, offset: number): void;
 }
 
 /** Takes an entry at `offset` of `buf`, whose listing goes on at `cookie` after it; false = not taken, stop. */
-export type TakeEntry = (buf: Buf, offset: number, name: string, cookie: number) => boolean;
+export type TakeEntry = (buf: DirBlock, offset: number, name: string, cookie: number) => boolean;
 
 export class LinearDirs<I extends StatefulDir, E extends { readonly name: string }> {
-  readonly blocks: DirBlocks<I>;
-  readonly #host: LinearHost<I>;
+  readonly home: DirHome<I>;
+  readonly #blockSize: number;
   readonly #format: EntryFormat<I, E>;
   /** Directories with an index of names, the longest unused first. */
   readonly #named = new Set<I>();
 
-  constructor(host: LinearHost<I>, blocks: DirBlocks<I>, format: EntryFormat<I, E>) {
-    this.#host = host;
-    this.blocks = blocks;
+  /** @param blockSize bytes of a directory block */
+  constructor(home: DirHome<I>, blockSize: number, format: EntryFormat<I, E>) {
+    this.home = home;
+    this.#blockSize = blockSize;
     this.#format = format;
   }
 
   /** Checks the name at one place; true when it is there. */
-  look(dir: I, buf: Buf, index: number, name: string, out: Found): boolean {
+  look(dir: I, buf: DirBlock, index: number, name: string, out: Found): boolean {
     const offset = this.#format.find(dir, buf, index, name);
     if (offset < 0) return false;
     out.ino = this.#format.inoAt(dir, buf, offset);
@@ -104,7 +100,7 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
   peekFind(dir: I, name: string, out: Found): boolean {
     out.ino = 0;
     if (name.length === 0 || name.length > this.#format.nameMax) return true;
-    const total = this.blocks.count(dir);
+    const total = this.home.count(dir);
     if (total > SCAN_BLOCKS_MAX && name !== '.' && name !== '..') {
       const names = dir.dir?.names;
       if (names === undefined) {
@@ -113,7 +109,7 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
       }
       for (const index of names.candidates(name)) {
         if (index >= total) continue;
-        const buf = this.blocks.peek(dir, index);
+        const buf = this.home.peek(dir, index);
         if (buf === undefined) {
           out.missing = index;
           return false;
@@ -124,7 +120,7 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
     }
     const last = Math.min(total, SCAN_BLOCKS_MAX);
     for (let index = 0; index < last; index++) {
-      const buf = this.blocks.peek(dir, index);
+      const buf = this.home.peek(dir, index);
       if (buf === undefined) {
         out.missing = index;
         return false;
@@ -141,11 +137,11 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
    * @throws FsError EUCLEAN, EIO
    */
   *find(dir: I, name: string, out: Found, peek?: (dir: I, name: string, out: Found) => boolean): Io<void> {
-    const held: Buf[] = [];
+    const held: DirBlock[] = [];
     try {
       while (!(peek === undefined ? this.peekFind(dir, name, out) : peek(dir, name, out))) {
         if (out.missing >= 0) {
-          held.push((yield* this.blocks.read(dir, out.missing)).hold());
+          held.push((yield* this.home.read(dir, out.missing)).hold());
         } else if (!(yield* this.buildNames(dir))) {
           yield* this.#scan(dir, name, out);
           return;
@@ -158,21 +154,21 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
 
   /** Searches block by block: for a directory with more names than an index may hold. */
   *#scan(dir: I, name: string, out: Found): Io<void> {
-    const total = this.blocks.count(dir);
+    const total = this.home.count(dir);
     for (let index = 0; index < total; index++) {
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
+      const buf = this.home.peek(dir, index) ?? (yield* this.home.read(dir, index));
       if (this.look(dir, buf, index, name, out)) return;
     }
   }
 
   /** Builds the index of names; false when there are too many. */
   *buildNames(dir: I): Io<boolean> {
-    const total = this.blocks.count(dir);
+    const total = this.home.count(dir);
     // Half full they would be too many: do not start.
     if (total * Math.floor(this.#format.perBlock / 2) > NAMES_MAX) return false;
     const names = new NameIndex();
     for (let index = 0; index < total; index++) {
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
+      const buf = this.home.peek(dir, index) ?? (yield* this.home.read(dir, index));
       const fits = this.#format.each(dir, buf, index, 0, (offset) => names.add(this.#format.nameAt(buf, offset), index));
       if (!fits) return false;
     }
@@ -201,7 +197,7 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
    */
   *addInside(dir: I, entry: E): Io<boolean> {
     const state = (dir.dir ??= new DirState());
-    const total = this.blocks.count(dir);
+    const total = this.home.count(dir);
     const need = this.#format.need(entry);
     for (let index = state.firstRoom; index < total; index++) {
       const known = state.gaps[index] ?? -1;
@@ -209,29 +205,29 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
         if (index === state.firstRoom && known < this.#format.needMin) state.firstRoom++;
         continue;
       }
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
+      const buf = this.home.peek(dir, index) ?? (yield* this.home.read(dir, index));
       if (this.put(dir, buf, index, entry)) return true;
     }
     return false;
   }
 
   /** Enters a name into one block; false when that has no room. */
-  put(dir: I, buf: Buf, index: number, entry: E): boolean {
+  put(dir: I, buf: DirBlock, index: number, entry: E): boolean {
     const state = (dir.dir ??= new DirState());
     const gap = this.#format.insert(dir, buf, index, entry);
     while (state.gaps.length < index) state.gaps.push(-1);
     state.gaps[index] = gap;
     if (gap !== -1) return false;
-    this.#host.markDirty(buf, dir);
+    this.home.markDirty(buf, dir);
     if (state.names?.add(entry.name, index) === false) this.forget(dir);
     return true;
   }
 
   /** Removes the entry at `found`, which was found under the same lock. */
   *remove(dir: I, found: Found): Io<void> {
-    const buf = this.blocks.peek(dir, found.index) ?? (yield* this.blocks.read(dir, found.index));
+    const buf = this.home.peek(dir, found.index) ?? (yield* this.home.read(dir, found.index));
     this.#format.remove(buf, found.offset);
-    this.#host.markDirty(buf, dir);
+    this.home.markDirty(buf, dir);
     const state = dir.dir;
     if (state === undefined) return;
     if (found.index < state.gaps.length) state.gaps[found.index] = -1;
@@ -240,9 +236,9 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
 
   /** Has it entries beside '.' and '..'? */
   *isEmpty(dir: I): Io<boolean> {
-    const total = this.blocks.count(dir);
+    const total = this.home.count(dir);
     for (let index = 0; index < total; index++) {
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
+      const buf = this.home.peek(dir, index) ?? (yield* this.home.read(dir, index));
       const none = this.#format.each(dir, buf, index, 0, (offset) => {
         const name = this.#format.nameAt(buf, offset);
         return name === '.' || name === '..';
@@ -254,7 +250,7 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
 
   /** Lists a directory of one block that is cached or can be read within the call; false = nothing was taken. */
   peekList(dir: I, take: TakeEntry): boolean {
-    const buf = this.blocks.count(dir) === 1 ? this.blocks.only(dir) : undefined;
+    const buf = this.home.count(dir) === 1 ? this.home.only(dir) : undefined;
     if (buf === undefined) return false;
     this.#format.each(dir, buf, 0, 0, (offset, next) => take(buf, offset, this.#format.nameAt(buf, offset), next));
     return true;
@@ -262,11 +258,11 @@ export class LinearDirs<I extends StatefulDir, E extends { readonly name: string
 
   /** Lists entries from byte `cookie` on, in the order of the disk. */
   *list(dir: I, cookie: number, take: TakeEntry): Io<void> {
-    const { blockSize } = this.#host;
-    const total = this.blocks.count(dir);
+    const blockSize = this.#blockSize;
+    const total = this.home.count(dir);
     for (let index = Math.floor(cookie / blockSize); index < total; index++) {
       const base = index * blockSize;
-      const buf = this.blocks.peek(dir, index) ?? (yield* this.blocks.read(dir, index));
+      const buf = this.home.peek(dir, index) ?? (yield* this.home.read(dir, index));
       const wentOn = this.#format.each(dir, buf, index, Math.max(0, cookie - base), (offset, next) =>
         take(buf, offset, this.#format.nameAt(buf, offset), base + next),
       );

@@ -66,6 +66,7 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
   const atomicMax = atomicWriteMax(io);
   return {
     atomicWriteMax: () => atomicMax,
+    endIfShort: true,
     peek(inode, pos, length, flags, out) {
       const fileBlock = Math.floor(pos / blockSize);
       if (beyond(inode, fileBlock, length, flags, out)) return true;

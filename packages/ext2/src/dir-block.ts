@@ -4,7 +4,7 @@
  * Nothing in a block is believed: each step along the entries checks that the next one is inside the block and goes
  * forward, so every walk ends.
  */
-import type { Buf } from '@iomap/buffer-cache';
+import type { DirBlock } from '@iomap/block-map';
 import { corrupt, type FsError } from '@iomap/io';
 import { dirRecLen, recLenToDisk } from './ondisk.js';
 
@@ -14,12 +14,12 @@ const REC_LEN = 4;
 const NAME_LEN = 6;
 const FILE_TYPE = 7;
 
-function badEntry(buf: Buf, blockSize: number, offset: number, why: string): FsError {
+function badEntry(buf: DirBlock, blockSize: number, offset: number, why: string): FsError {
   return corrupt(`bad directory entry: ${why}`, { block: buf.pos / blockSize, pos: buf.pos + offset, field: 'rec_len' });
 }
 
 /** The checked length of the entry at `offset`. */
-export function recLenAt(buf: Buf, blockSize: number, offset: number): number {
+export function recLenAt(buf: DirBlock, blockSize: number, offset: number): number {
   // An entry before may leave less than the smallest entry behind it.
   if (offset + 12 > blockSize) throw badEntry(buf, blockSize, offset, 'too close to the end of its block');
   let length = buf.view.getUint16(offset + REC_LEN, true);
@@ -30,23 +30,23 @@ export function recLenAt(buf: Buf, blockSize: number, offset: number): number {
   return length;
 }
 
-export const inodeAt = (buf: Buf, offset: number): number => buf.view.getUint32(offset, true);
-export const nameLenAt = (buf: Buf, offset: number): number => buf.view.getUint8(offset + NAME_LEN);
-export const fileTypeAt = (buf: Buf, offset: number): number => buf.view.getUint8(offset + FILE_TYPE);
+export const inodeAt = (buf: DirBlock, offset: number): number => buf.view.getUint32(offset, true);
+export const nameLenAt = (buf: DirBlock, offset: number): number => buf.view.getUint8(offset + NAME_LEN);
+export const fileTypeAt = (buf: DirBlock, offset: number): number => buf.view.getUint8(offset + FILE_TYPE);
 
-export function nameAt(buf: Buf, offset: number): string {
+export function nameAt(buf: DirBlock, offset: number): string {
   const start = offset + HEAD;
   // One flat string, not a chain of concatenations: it becomes the key of a map.
   return Reflect.apply(String.fromCharCode, undefined, buf.bytes.subarray(start, start + nameLenAt(buf, offset))) as string;
 }
 
 /** Does the name fit its entry? */
-function checkName(buf: Buf, blockSize: number, offset: number, recLen: number): void {
+function checkName(buf: DirBlock, blockSize: number, offset: number, recLen: number): void {
   if (HEAD + nameLenAt(buf, offset) > recLen) throw badEntry(buf, blockSize, offset, 'the name is longer than its entry');
 }
 
 /** Offset of the entry of `name`, or -1. */
-export function findEntry(buf: Buf, blockSize: number, name: string): number {
+export function findEntry(buf: DirBlock, blockSize: number, name: string): number {
   const { bytes, view } = buf;
   const length = name.length;
   const first = name.charCodeAt(0);
@@ -66,7 +66,7 @@ export function findEntry(buf: Buf, blockSize: number, name: string): number {
 
 /** Calls `visit` with each used entry and where the next begins, from the first at or after `from`; stops when it says false. */
 export function eachEntry(
-  buf: Buf,
+  buf: DirBlock,
   blockSize: number,
   from: number,
   visit: (offset: number, next: number) => boolean,
@@ -89,8 +89,8 @@ export interface NewEntry {
   readonly fileType: number;
 }
 
-/** A block of entries, in a buffer or elsewhere. */
-export type EntryBytes = Pick<Buf, 'bytes' | 'view'>;
+/** The bytes of a block of entries, wherever they are. */
+export type EntryBytes = Pick<DirBlock, 'bytes' | 'view'>;
 
 /** Writes an entry of `recLen` bytes. */
 export function writeEntry(buf: EntryBytes, offset: number, recLen: number, entry: NewEntry): void {
@@ -112,7 +112,7 @@ export function setRecLen(buf: EntryBytes, offset: number, recLen: number): void
 }
 
 /** Points an entry elsewhere. */
-export function retarget(buf: Buf, offset: number, ino: number, fileType: number): void {
+export function retarget(buf: DirBlock, offset: number, ino: number, fileType: number): void {
   buf.view.setUint32(offset, ino, true);
   buf.view.setUint8(offset + FILE_TYPE, fileType);
 }
@@ -121,7 +121,7 @@ export function retarget(buf: Buf, offset: number, ino: number, fileType: number
  * Enters a name in the first gap that is large enough.
  * @returns -1 when it went in, else the largest gap of the block in bytes
  */
-export function insertEntry(buf: Buf, blockSize: number, entry: NewEntry): number {
+export function insertEntry(buf: DirBlock, blockSize: number, entry: NewEntry): number {
   const need = dirRecLen(entry.name.length);
   let largest = 0;
   for (let offset = 0; offset < blockSize; ) {
@@ -140,7 +140,7 @@ export function insertEntry(buf: Buf, blockSize: number, entry: NewEntry): numbe
 }
 
 /** Removes the entry at `offset`: its room goes to the one before it, if the block has one. */
-export function removeEntry(buf: Buf, blockSize: number, offset: number): void {
+export function removeEntry(buf: DirBlock, blockSize: number, offset: number): void {
   let before = -1;
   let at = 0;
   while (at < offset) {
@@ -153,7 +153,7 @@ export function removeEntry(buf: Buf, blockSize: number, offset: number): void {
 }
 
 /** Makes the whole block one unused entry. */
-export function emptyBlock(buf: Buf, blockSize: number): void {
+export function emptyBlock(buf: EntryBytes, blockSize: number): void {
   buf.bytes.fill(0);
   setRecLen(buf, 0, blockSize);
 }

@@ -9,11 +9,10 @@
  * I1: places go up along a listing, also where a corrupt index or leaf is out of order (an entry outside of its leaf's range is
  * taken to be at the range's edge), so a listing ends.
  */
-import { hashName, type TakeEntry } from '@iomap/block-map';
-import type { Buf } from '@iomap/buffer-cache';
+import { hashName, type DirBlock, type TakeEntry } from '@iomap/block-map';
 import type { Io } from '@iomap/io';
 import { eachEntry, nameAt } from './dir-block.js';
-import type { DirBlocks } from './dir-blocks.js';
+import type { DirHome } from './dir-home.js';
 import { dxHash } from './hash.js';
 import { cursorAt, loadProbe, moveOn, nextHash, type LeafCursor } from './htree.js';
 import type { Ext2InodeInCore } from './inode.js';
@@ -27,7 +26,7 @@ const HASH_MAX = 0xffff_fffe;
 const GROUP_LEAVES_MAX = 64;
 
 interface Listed {
-  readonly buf: Buf;
+  readonly buf: DirBlock;
   readonly offset: number;
   readonly name: string;
   /** 49 bits: hash and minor. */
@@ -47,14 +46,14 @@ const hashOfCookie = (cookie: number): number =>
 
 export class HashedListing {
   readonly #vol: Volume;
-  readonly #blocks: DirBlocks;
+  readonly #home: DirHome;
   readonly #dir: Ext2InodeInCore;
   readonly #cookie: number;
   readonly #take: TakeEntry;
 
-  constructor(vol: Volume, blocks: DirBlocks, listing: { dir: Ext2InodeInCore; cookie: number; take: TakeEntry }) {
+  constructor(vol: Volume, home: DirHome, listing: { dir: Ext2InodeInCore; cookie: number; take: TakeEntry }) {
     this.#vol = vol;
-    this.#blocks = blocks;
+    this.#home = home;
     this.#dir = listing.dir;
     this.#cookie = listing.cookie;
     this.#take = listing.take;
@@ -62,7 +61,7 @@ export class HashedListing {
 
   /** Lists a directory of one block. */
   *single(): Io<void> {
-    const buf = this.#blocks.peek(this.#dir, 0) ?? (yield* this.#blocks.read(this.#dir, 0));
+    const buf = this.#home.peek(this.#dir, 0) ?? (yield* this.#home.read(this.#dir, 0));
     const list: Listed[] = [];
     const dots: Listed[] = [];
     this.#collect(buf, this.#vol.info.hashVersion, { low: 0, high: HASH_MAX }, list, dots);
@@ -76,16 +75,16 @@ export class HashedListing {
    */
   *indexed(): Io<boolean> {
     const vol = this.#vol;
-    const blocks = this.#blocks;
+    const home = this.#home;
     const dir = this.#dir;
-    const held: Buf[] = [];
+    const held: DirBlock[] = [];
     try {
       const start = hashOfCookie(this.#cookie);
-      const found = yield* loadProbe(vol, blocks, { dir, hashOf: () => start }, held);
+      const found = yield* loadProbe(vol, home, { dir, hashOf: () => start }, held);
       if (found === undefined) return false;
       if (this.#cookie < 2) {
         const dots: Listed[] = [];
-        const root = blocks.peek(dir, 0) ?? (yield* blocks.read(dir, 0));
+        const root = home.peek(dir, 0) ?? (yield* home.read(dir, 0));
         this.#collect(root, found.version, { low: 0, high: HASH_MAX }, [], dots);
         if (!this.#dots(dots)) return true;
       }
@@ -106,7 +105,7 @@ export class HashedListing {
 
   /** Collects the cursor's leaf, and those after it that go on with its last hash; moves the cursor behind them. */
   *#group(
-    at: { cursor: LeafCursor; version: number; low: number; seen: Set<number>; held: Buf[] },
+    at: { cursor: LeafCursor; version: number; low: number; seen: Set<number>; held: DirBlock[] },
     list: Listed[],
   ): Io<boolean> {
     const { cursor, seen, version, held } = at;
@@ -116,18 +115,18 @@ export class HashedListing {
       const goesOn = next !== undefined && next % 2 === 1 && leaves < GROUP_LEAVES_MAX;
       if (!seen.has(cursor.leaf)) {
         seen.add(cursor.leaf);
-        const buf = this.#blocks.peek(dir, cursor.leaf) ?? (yield* this.#blocks.read(dir, cursor.leaf));
+        const buf = this.#home.peek(dir, cursor.leaf) ?? (yield* this.#home.read(dir, cursor.leaf));
         // The range is closed: a leaf that goes on shares its last hash with the next.
         const end = next === undefined ? HASH_MAX : next % 2 === 1 ? next - 1 : next - 2;
         this.#collect(buf, version, { low: at.low, high: Math.max(at.low, end) }, list, undefined);
       }
-      const more = yield* moveOn(this.#vol, this.#blocks, { dir, cursor }, held);
+      const more = yield* moveOn(this.#vol, this.#home, { dir, cursor }, held);
       if (!more || !goesOn) return more;
     }
   }
 
   /** Adds the block's entries to `list`; '.' and '..' to `dots` where that is given. */
-  #collect(buf: Buf, version: number, range: Range, list: Listed[], dots: Listed[] | undefined): void {
+  #collect(buf: DirBlock, version: number, range: Range, list: Listed[], dots: Listed[] | undefined): void {
     const { info, blockSize } = this.#vol;
     eachEntry(buf, blockSize, 0, (offset) => {
       const name = nameAt(buf, offset);

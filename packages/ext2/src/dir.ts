@@ -10,7 +10,7 @@ import { LinearDirs, type EntryFormat, type Found, type TakeEntry } from '@iomap
 import { corrupt, FsError, type Io } from '@iomap/io';
 import type { DirEmit, FileType, Name } from '@iomap/vfs';
 import { eachEntry, fileTypeAt, findEntry, inodeAt, insertEntry, nameAt, removeEntry, retarget, writeEntry, type NewEntry } from './dir-block.js';
-import type { DirBlocks } from './dir-blocks.js';
+import type { DirHome } from './dir-home.js';
 import { HashedListing } from './dir-list.js';
 import { addIndexed, makeIndexed, nextLeaf, probe } from './htree.js';
 import { FLAG_INDEX, type Ext2InodeInCore } from './inode.js';
@@ -44,7 +44,7 @@ function entryFormat(vol: Volume): EntryFormat<Ext2InodeInCore, NewEntry> {
 }
 
 export class Directories {
-  readonly blocks: DirBlocks;
+  readonly home: DirHome;
   readonly linear: LinearDirs<Ext2InodeInCore, NewEntry>;
   readonly #vol: Volume;
   readonly #blockSize: number;
@@ -52,10 +52,10 @@ export class Directories {
   readonly #hasIndex: boolean;
   readonly #peek = (dir: Ext2InodeInCore, name: Name, out: Found): boolean => this.peekFind(dir, name, out);
 
-  constructor(vol: Volume, blocks: DirBlocks) {
+  constructor(vol: Volume, home: DirHome) {
     this.#vol = vol;
-    this.blocks = blocks;
-    this.linear = new LinearDirs<Ext2InodeInCore, NewEntry>(vol, blocks, entryFormat(vol));
+    this.home = home;
+    this.linear = new LinearDirs<Ext2InodeInCore, NewEntry>(home, vol.blockSize, entryFormat(vol));
     this.#blockSize = vol.blockSize;
     this.#hasFileType = vol.info.filetype;
     this.#hasIndex = (vol.info.compat & COMPAT.dir_index) !== 0;
@@ -86,23 +86,23 @@ export class Directories {
 
   /** Undefined: the index is not sound, search as if it were linear. */
   #peekIndexed(dir: Ext2InodeInCore, name: Name, out: Found): boolean | undefined {
-    const found = probe(this.#vol, this.blocks, dir, name);
+    const found = probe(this.#vol, this.home, dir, name);
     if (found === 'bad') return undefined;
     if ('missing' in found) {
       out.missing = found.missing;
       return false;
     }
-    const total = this.blocks.count(dir);
+    const total = this.home.count(dir);
     let { leaf } = found;
     // Bounded: names of one hash may fill several leaves, but no more than there are.
     for (let steps = 0; steps < total && leaf >= 0; steps++) {
-      const buf = this.blocks.peek(dir, leaf);
+      const buf = this.home.peek(dir, leaf);
       if (buf === undefined) {
         out.missing = leaf;
         return false;
       }
       if (this.linear.look(dir, buf, leaf, name, out)) return true;
-      leaf = nextLeaf(this.blocks, dir, found);
+      leaf = nextLeaf(this.home, dir, found);
       if (leaf === -2) return undefined;
     }
     return true;
@@ -133,7 +133,7 @@ export class Directories {
     if (name.length > 255) throw new FsError('ENAMETOOLONG');
     const entry: NewEntry = { name, ino, fileType: this.#fileType(mode) };
     if (this.#isIndexed(dir)) {
-      if (yield* addIndexed(this.#vol, this.blocks, dir, entry)) return;
+      if (yield* addIndexed(this.#vol, this.home, dir, entry)) return;
     }
     if ((dir.flags & FLAG_INDEX) !== 0) {
       // Not sound, or not known to this filesystem: as a linear directory it is still whole.
@@ -141,13 +141,13 @@ export class Directories {
       this.#vol.markInodeDirty(dir);
     }
     if (yield* this.linear.addInside(dir, entry)) return;
-    const total = this.blocks.count(dir);
-    if (total === 1 && this.#hasIndex && (yield* makeIndexed(this.#vol, this.blocks, dir))) {
+    const total = this.home.count(dir);
+    if (total === 1 && this.#hasIndex && (yield* makeIndexed(this.#vol, this.home, dir))) {
       dir.dir = undefined;
-      if (yield* addIndexed(this.#vol, this.blocks, dir, entry)) return;
+      if (yield* addIndexed(this.#vol, this.home, dir, entry)) return;
     }
-    const index = this.blocks.count(dir);
-    this.linear.put(dir, yield* this.blocks.append(dir), index, entry);
+    const index = this.home.count(dir);
+    this.linear.put(dir, yield* this.home.append(dir), index, entry);
   }
 
   /** Removes the entry at `found`, which was found under the same lock. */
@@ -157,18 +157,18 @@ export class Directories {
 
   /** Points the entry at `found` to another inode. */
   *retarget(dir: Ext2InodeInCore, found: Found, ino: number, mode: number): Io<void> {
-    const buf = this.blocks.peek(dir, found.index) ?? (yield* this.blocks.read(dir, found.index));
+    const buf = this.home.peek(dir, found.index) ?? (yield* this.home.read(dir, found.index));
     retarget(buf, found.offset, ino, this.#fileType(mode));
-    this.#vol.markDirty(buf, dir);
+    this.home.markDirty(buf, dir);
   }
 
   /** The first block of a new directory. @throws FsError ENOSPC */
   *makeEmpty(dir: Ext2InodeInCore, parentIno: number): Io<void> {
-    const buf = yield* this.blocks.append(dir);
+    const buf = yield* this.home.append(dir);
     const fileType = this.#hasFileType ? FT_DIR : 0;
     writeEntry(buf, 0, 12, { name: '.', ino: dir.ino, fileType });
     writeEntry(buf, 12, this.#blockSize - 12, { name: '..', ino: parentIno, fileType });
-    this.#vol.markDirty(buf, dir);
+    this.home.markDirty(buf, dir);
   }
 
   /** Has it entries beside '.' and '..'? */
@@ -180,8 +180,8 @@ export class Directories {
   *readdir(dir: Ext2InodeInCore, cookie: number, emit: DirEmit): Io<void> {
     const take = this.#taking(dir, emit);
     if (this.#hasIndex) {
-      const listing = new HashedListing(this.#vol, this.blocks, { dir, cookie, take });
-      if (this.blocks.count(dir) === 1) return yield* listing.single();
+      const listing = new HashedListing(this.#vol, this.home, { dir, cookie, take });
+      if (this.home.count(dir) === 1) return yield* listing.single();
       if (this.#isIndexed(dir) && (yield* listing.indexed())) return;
     }
     yield* this.linear.list(dir, cookie, take);

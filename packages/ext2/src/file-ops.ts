@@ -188,6 +188,9 @@ export function fileOps(vol: Volume, sync: (inode: Ext2InodeInCore) => Io<void>)
     writebackOps: vol.writebackOps,
     bufferOps,
     dirtyFiles: vol.dirtyFiles,
+    shutdown: (error: FsError): void => {
+      vol.shutdown(error);
+    },
     readOnly: vol.readOnly,
     fileSizeMax: fileSizeMax(vol),
     get shutdownError(): FsError | undefined {
@@ -206,9 +209,9 @@ export function fileOps(vol: Volume, sync: (inode: Ext2InodeInCore) => Io<void>)
   return new LegacyFiles(host, bufferOps, sync);
 }
 
-/** The address space of a file: under memory pressure the page cache calls its host. */
+/** The address space of a file: under memory pressure the page cache calls its host. A directory's never goes the old way. */
 export function makeMapping(vol: Volume, inode: Ext2InodeInCore): AddressSpace {
-  if (vol.bufferOps !== undefined) return legacyMapping(vol, vol.pages, inode);
+  if (vol.bufferOps !== undefined && !inode.isDirectory) return legacyMapping(vol, vol.pages, inode);
   return new AddressSpace(vol.pages, {
     name: `inode ${inode.ino}`,
     blockSize: vol.blockSize,

@@ -22,7 +22,7 @@ import type {
   SwapMap,
 } from '@iomap/vfs';
 import { Directories } from './dir.js';
-import { bufferDirBlocks } from './dir-blocks.js';
+import { ext2DirHome } from './dir-home.js';
 import { fileOps, fileSizeMax } from './file-ops.js';
 import { groupHead } from './geometry.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
@@ -55,7 +55,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     this.readOnly = volume.readOnly;
     this.uuid = volume.info.uuid;
     this.label = volume.info.label;
-    this.#dirs = new Directories(volume, bufferDirBlocks(volume));
+    this.#dirs = new Directories(volume, ext2DirHome(volume, volume.directories));
     this.#names = new Names(volume, this.#dirs);
     this.#files = fileOps(volume, (inode) => this.fsync(inode, true));
     const isLarge = volume.info.extraIsize >= 16;
@@ -88,6 +88,8 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     const result = yield* guarded(vol, io);
     if (vol.dirtyInodes.size > DIRTY_INODES_MAX) yield* writeInodes(vol);
     if (vol.buffers.overDirty) yield* vol.buffers.balance();
+    // Blocks of directories that live there: who changes one in place waits for no memory.
+    if (vol.pages.dirtyBytes > vol.pages.dirtyLimitBytes) yield* vol.pages.balanceDirty();
     return result;
   }
 
@@ -324,17 +326,22 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
 
   *#fsyncMetadata(inode: Ext2InodeInCore): Io<void> {
     const vol = this.volume;
+    const { home } = this.#dirs;
     const evicted = vol.evicted.count;
     /** Those that are made durable, with the count of their names then. */
     const seen = new Map<Ext2InodeInCore, number>();
     let isAll = false;
     for (let at: Ext2InodeInCore | undefined = inode; at !== undefined && !seen.has(at); at = at.namedIn) {
       seen.set(at, at.nameCount);
+      if (at !== inode && at.isDirectory && !at.isGone) yield* home.flush(at);
       if (at.isGone || vol.evicted.has(at.ino)) isAll = true;
       if (!at.isGone) yield* writeInode(vol, at, at);
       if (!isAll) yield* vol.buffers.syncOwner(at);
     }
-    if (isAll) yield* vol.buffers.sync();
+    if (isAll) {
+      yield* home.flushAll();
+      yield* vol.buffers.sync();
+    }
     // Orders: all of the above is durable before fsync returns.
     yield* vol.buffers.flush();
     // Only now: another fsync on the same way must not pass by what was still in flight. What came meanwhile stays.

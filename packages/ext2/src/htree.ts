@@ -7,7 +7,7 @@
  *   the caller treats the directory as linear.
  * - `addIndexed` splits leaves and index blocks as Linux does. It appends all blocks it needs before it changes any.
  */
-import type { Buf } from '@iomap/buffer-cache';
+import type { DirBlock } from '@iomap/block-map';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import {
   eachEntry,
@@ -21,7 +21,7 @@ import {
   writeEntry,
   type NewEntry,
 } from './dir-block.js';
-import type { DirBlocks } from './dir-blocks.js';
+import type { DirHome } from './dir-home.js';
 import { dxHash } from './hash.js';
 import { FLAG_INDEX, type Ext2InodeInCore } from './inode.js';
 import { dirRecLen, Ext2DxNode, Ext2DxRoot } from './ondisk.js';
@@ -35,7 +35,7 @@ const INFO_LENGTH = 8;
 
 /** One index block on the way down. Positions count entries; entry 0 has no hash (it is -∞). */
 export interface Frame {
-  readonly buf: Buf;
+  readonly buf: DirBlock;
   /** Byte offset of its entries. */
   readonly base: number;
   readonly count: number;
@@ -60,16 +60,16 @@ const entryBlock = (frame: Frame, n: number): number =>
   frame.buf.view.getUint32(frame.base + n * ENTRY + 4, true) % 0x1000_0000;
 
 /** Finds the leaf for `name` from cached blocks. */
-export function probe(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, name: string): ProbeResult {
-  return probeHash(vol, blocks, dir, (version) => dxHash(name, version, vol.info.hashSeed)?.hash);
+export function probe(vol: Volume, home: DirHome, dir: Ext2InodeInCore, name: string): ProbeResult {
+  return probeHash(vol, home, dir, (version) => dxHash(name, version, vol.info.hashSeed)?.hash);
 }
 
 /** Finds the leaf for a hash, which `hashOf` says once the index's kind of hash is known. */
 export function probeHash(
-  vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, hashOf: (version: number) => number | undefined,
+  vol: Volume, home: DirHome, dir: Ext2InodeInCore, hashOf: (version: number) => number | undefined,
 ): ProbeResult {
-  const total = blocks.count(dir);
-  const root = blocks.peek(dir, 0);
+  const total = home.count(dir);
+  const root = home.peek(dir, 0);
   if (root === undefined) return { missing: 0 };
   const head = Ext2DxRoot.at(root.bytes);
   const stored = head.hash_version;
@@ -89,7 +89,7 @@ export function probeHash(
     const block = entryBlock(frame, frame.at);
     if (block === 0 || block >= total) return 'bad';
     if (level === levels) return { frames, leaf: block, hash, version };
-    const next = blocks.peek(dir, block);
+    const next = home.peek(dir, block);
     if (next === undefined) return { missing: block };
     buf = next;
     base = NODE_ENTRIES;
@@ -97,7 +97,7 @@ export function probeHash(
 }
 
 /** Checks an index block and finds the entry for `hash`: the last whose hash is not greater. */
-function openFrame(buf: Buf, base: number, blockSize: number, hash: number): Frame | undefined {
+function openFrame(buf: DirBlock, base: number, blockSize: number, hash: number): Frame | undefined {
   const limit = buf.view.getUint16(base, true);
   const count = buf.view.getUint16(base + 2, true);
   if (limit !== (blockSize - base) / ENTRY || count === 0 || count > limit) return undefined;
@@ -117,7 +117,7 @@ function openFrame(buf: Buf, base: number, blockSize: number, hash: number): Fra
  * The leaf after the one that `found` names, when names of the same hash go on there.
  * @returns a directory block; -1: there is none; -2: an index block must be read first
  */
-export function nextLeaf(blocks: DirBlocks, dir: Ext2InodeInCore, found: Probe): number {
+export function nextLeaf(home: DirHome, dir: Ext2InodeInCore, found: Probe): number {
   let level = found.frames.length - 1;
   let frame = found.frames[level];
   while (frame !== undefined && frame.at + 1 >= frame.count) {
@@ -131,11 +131,11 @@ export function nextLeaf(blocks: DirBlocks, dir: Ext2InodeInCore, found: Probe):
   if (hash % 2 !== 1 || hash - 1 !== found.hash) return -1;
   let block = entryBlock(frame, frame.at);
   if (level < found.frames.length - 1) {
-    const node = blocks.peek(dir, block);
+    const node = home.peek(dir, block);
     if (node === undefined) return -2;
     block = node.view.getUint32(NODE_ENTRIES + 4, true) % 0x1000_0000;
   }
-  return block > 0 && block < blocks.count(dir) ? block : -1;
+  return block > 0 && block < home.count(dir) ? block : -1;
 }
 
 /** A place on the way through all leaves. */
@@ -171,7 +171,7 @@ export function nextHash({ frames }: LeafCursor): number | undefined {
  * @throws FsError EUCLEAN for an index that leads nowhere
  */
 export function* moveOn(
-  vol: Volume, blocks: DirBlocks, where: { readonly dir: Ext2InodeInCore; readonly cursor: LeafCursor }, held: Buf[],
+  vol: Volume, home: DirHome, where: { readonly dir: Ext2InodeInCore; readonly cursor: LeafCursor }, held: DirBlock[],
 ): Io<boolean> {
   const { dir, cursor } = where;
   const { frames } = cursor;
@@ -183,7 +183,7 @@ export function* moveOn(
   frame.at++;
   cursor.from = entryHash(frame, frame.at);
   frames.push(frame);
-  const total = blocks.count(dir);
+  const total = home.count(dir);
   for (;;) {
     const block = entryBlock(frame, frame.at);
     if (block === 0 || block >= total) throw bad();
@@ -191,7 +191,7 @@ export function* moveOn(
       cursor.leaf = block;
       return true;
     }
-    const buf = blocks.peek(dir, block) ?? (yield* blocks.read(dir, block));
+    const buf = home.peek(dir, block) ?? (yield* home.read(dir, block));
     held.push(buf.hold());
     frame = openFrame(buf, NODE_ENTRIES, vol.blockSize, 0);
     if (frame === undefined) throw bad();
@@ -203,18 +203,18 @@ export function* moveOn(
 /** Reads what a probe needs; the buffers are held. `undefined`: the index is not sound. */
 export function* loadProbe(
   vol: Volume,
-  blocks: DirBlocks,
+  home: DirHome,
   where: { readonly dir: Ext2InodeInCore; readonly hashOf: (version: number) => number | undefined },
-  held: Buf[],
+  held: DirBlock[],
 ): Io<Probe | undefined> {
   for (;;) {
-    const result = probeHash(vol, blocks, where.dir, where.hashOf);
+    const result = probeHash(vol, home, where.dir, where.hashOf);
     if (result === 'bad') return undefined;
     if (!('missing' in result)) {
       for (const frame of result.frames) held.push(frame.buf.hold());
       return result;
     }
-    held.push((yield* blocks.read(where.dir, result.missing)).hold());
+    held.push((yield* home.read(where.dir, result.missing)).hold());
   }
 }
 
@@ -223,16 +223,16 @@ export function* loadProbe(
  * @returns false when the index is not sound (nothing was changed)
  * @throws FsError ENOSPC, also when the index has no room for more leaves
  */
-export function* addIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore, entry: NewEntry): Io<boolean> {
-  const held: Buf[] = [];
+export function* addIndexed(vol: Volume, home: DirHome, dir: Ext2InodeInCore, entry: NewEntry): Io<boolean> {
+  const held: DirBlock[] = [];
   try {
     const hashOf = (version: number): number | undefined => dxHash(entry.name, version, vol.info.hashSeed)?.hash;
-    const found = yield* loadProbe(vol, blocks, { dir, hashOf }, held);
+    const found = yield* loadProbe(vol, home, { dir, hashOf }, held);
     if (found === undefined) return false;
-    const leaf = (blocks.peek(dir, found.leaf) ?? (yield* blocks.read(dir, found.leaf))).hold();
+    const leaf = (home.peek(dir, found.leaf) ?? (yield* home.read(dir, found.leaf))).hold();
     held.push(leaf);
     if (insertEntry(leaf, vol.blockSize, entry) === -1) {
-      vol.markDirty(leaf, dir);
+      home.markDirty(leaf, dir);
       return true;
     }
     const top = found.frames[found.frames.length - 1];
@@ -242,19 +242,19 @@ export function* addIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore
     if (isFull && found.frames.length > LEVELS_MAX && root.count >= root.limit) {
       throw new FsError('ENOSPC', { why: 'the directory index is full' });
     }
-    const before = blocks.count(dir);
+    const before = home.count(dir);
     try {
       const nodeIndex = before;
-      const node = isFull ? (yield* blocks.append(dir)).hold() : undefined;
+      const node = isFull ? (yield* home.append(dir)).hold() : undefined;
       if (node !== undefined) held.push(node);
-      const leafIndex = blocks.count(dir);
-      const fresh = (yield* blocks.append(dir)).hold();
+      const leafIndex = home.count(dir);
+      const fresh = (yield* home.append(dir)).hold();
       held.push(fresh);
       // From here on nothing waits.
-      const frame = node === undefined ? top : splitIndex(vol, dir, found, { buf: node, index: nodeIndex });
-      splitLeaf(vol, dir, { found, frame, leaf, fresh, leafIndex, entry });
+      const frame = node === undefined ? top : splitIndex(vol, home, dir, { found, buf: node, index: nodeIndex });
+      splitLeaf(vol, home, dir, { found, frame, leaf, fresh, leafIndex, entry });
     } catch (error) {
-      if (error instanceof FsError && error.code === 'ENOSPC' && blocks.count(dir) > before) yield* blocks.shrink(dir, before, blocks.count(dir));
+      if (error instanceof FsError && error.code === 'ENOSPC' && home.count(dir) > before) yield* home.shrink(dir, before);
       throw error;
     }
     return true;
@@ -264,9 +264,11 @@ export function* addIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore
 }
 
 /** Makes room in a full index block with a new one; answers the frame that the leaf's new entry goes to. */
-function splitIndex(vol: Volume, dir: Ext2InodeInCore, found: Probe, node: { readonly buf: Buf; readonly index: number }): Frame {
+function splitIndex(
+  vol: Volume, home: DirHome, dir: Ext2InodeInCore, node: { readonly found: Probe; readonly buf: DirBlock; readonly index: number },
+): Frame {
   const { blockSize } = vol;
-  const { buf } = node;
+  const { buf, found } = node;
   const top = found.frames[found.frames.length - 1];
   const root = found.frames[0];
   if (top === undefined || root === undefined) throw new FsError('EUCLEAN', { why: 'an index without a root' });
@@ -283,18 +285,18 @@ function splitIndex(vol: Volume, dir: Ext2InodeInCore, found: Probe, node: { rea
     setCount(root.buf, root.base, 1, root.limit);
     root.buf.view.setUint32(root.base + 4, node.index, true);
     Ext2DxRoot.at(root.buf.bytes).indirect_levels = 1;
-    vol.markDirty(root.buf, dir);
-    vol.markDirty(buf, dir);
+    home.markDirty(root.buf, dir);
+    home.markDirty(buf, dir);
     return { buf, base: NODE_ENTRIES, count: moved, limit: nodeLimit, at: top.at };
   }
   setCount(top.buf, top.base, from, top.limit);
   insertIndex(root, splitHash, node.index);
-  for (const one of [root.buf, top.buf, buf]) vol.markDirty(one, dir);
+  for (const one of [root.buf, top.buf, buf]) home.markDirty(one, dir);
   if (top.at >= from) return { buf, base: NODE_ENTRIES, count: moved, limit: nodeLimit, at: top.at - from };
   return { buf: top.buf, base: top.base, count: from, limit: top.limit, at: top.at };
 }
 
-function setCount(buf: Buf, base: number, count: number, limit: number): void {
+function setCount(buf: DirBlock, base: number, count: number, limit: number): void {
   buf.view.setUint16(base, limit, true);
   buf.view.setUint16(base + 2, count, true);
 }
@@ -312,15 +314,15 @@ function insertIndex(frame: Frame, hash: number, block: number): void {
 interface LeafSplit {
   readonly found: Probe;
   readonly frame: Frame;
-  readonly leaf: Buf;
-  readonly fresh: Buf;
+  readonly leaf: DirBlock;
+  readonly fresh: DirBlock;
   /** Directory block of `fresh`. */
   readonly leafIndex: number;
   readonly entry: NewEntry;
 }
 
 /** Moves the upper half, by hash, of a full leaf into a new one, and enters the name in the right one. */
-function splitLeaf(vol: Volume, dir: Ext2InodeInCore, split: LeafSplit): void {
+function splitLeaf(vol: Volume, home: DirHome, dir: Ext2InodeInCore, split: LeafSplit): void {
   const { blockSize, info } = vol;
   const { found, frame, leaf, fresh, leafIndex, entry } = split;
   const map: { hash: number; offset: number; size: number }[] = [];
@@ -345,12 +347,12 @@ function splitLeaf(vol: Volume, dir: Ext2InodeInCore, split: LeafSplit): void {
   insertIndex(frame, splitHash + (isContinued ? 1 : 0), leafIndex);
   const target = found.hash >= splitHash ? fresh : leaf;
   const gap = insertEntry(target, blockSize, entry);
-  for (const buf of [leaf, fresh, frame.buf]) vol.markDirty(buf, dir);
+  for (const buf of [leaf, fresh, frame.buf]) home.markDirty(buf, dir);
   if (gap !== -1) throw corrupt('a directory block that is full of nothing', { ino: dir.ino });
 }
 
 /** Writes the listed entries of `source` one behind another. */
-function pack(buf: Buf, blockSize: number, source: Uint8Array, list: readonly { offset: number; size: number }[]): void {
+function pack(buf: DirBlock, blockSize: number, source: Uint8Array, list: readonly { offset: number; size: number }[]): void {
   emptyBlock(buf, blockSize);
   let at = 0;
   list.forEach(({ offset, size }, i) => {
@@ -364,9 +366,9 @@ function pack(buf: Buf, blockSize: number, source: Uint8Array, list: readonly { 
  * Turns a linear directory of one full block into an indexed one with one leaf.
  * @returns false when its first entries are not '.' and '..' as an index needs them
  */
-export function* makeIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCore): Io<boolean> {
+export function* makeIndexed(vol: Volume, home: DirHome, dir: Ext2InodeInCore): Io<boolean> {
   const { blockSize, info } = vol;
-  const root = (blocks.peek(dir, 0) ?? (yield* blocks.read(dir, 0))).hold();
+  const root = (home.peek(dir, 0) ?? (yield* home.read(dir, 0))).hold();
   try {
     const dotdot = recLenAt(root, blockSize, 0);
     if (dotdot !== 12 || nameAt(root, 0) !== '.' || nameAt(root, dotdot) !== '..') return false;
@@ -374,7 +376,7 @@ export function* makeIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCor
     if (rest >= blockSize) return false;
     const parent = inodeAt(root, dotdot);
     const parentType = root.view.getUint8(dotdot + 7);
-    const leaf = yield* blocks.append(dir);
+    const leaf = yield* home.append(dir);
     leaf.bytes.set(root.bytes.subarray(rest));
     let last = 0;
     for (let at = rest; at < blockSize; at += recLenAt(root, blockSize, at)) last = at;
@@ -387,8 +389,8 @@ export function* makeIndexed(vol: Volume, blocks: DirBlocks, dir: Ext2InodeInCor
     setCount(root, ROOT_ENTRIES, 1, (blockSize - ROOT_ENTRIES) / ENTRY);
     head.block = 1;
     dir.flags |= FLAG_INDEX;
-    vol.markDirty(root, dir);
-    vol.markDirty(leaf, dir);
+    home.markDirty(root, dir);
+    home.markDirty(leaf, dir);
     vol.markInodeDirty(dir);
     return true;
   } finally {

@@ -57,6 +57,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     groups,
     readOnly,
     useReserved: data.useReserved,
+    directories: data.directories,
     xattrBlocks: new XattrBlockCache(),
     makeMapping,
     makeWritebackOps,

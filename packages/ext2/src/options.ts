@@ -20,6 +20,8 @@ export const mountOptionsSchema = z
     readaheadMaxBytes: z.number().int().min(0).optional(),
     /** How file data goes: by extents and folios, or as it went before: `get_block`, pages, buffer heads (for comparison; blocks to 4 KiB). */
     io: z.enum(['iomap', 'legacy']).default('iomap'),
+    /** Where directories live: with the other metadata, or in the page cache as files do, through iomap (docs/conversion.md compares them). */
+    directories: z.enum(['buffer-cache', 'page-cache']).default('buffer-cache'),
     /** May large reads and writes go past the page cache, on devices that answer at once? False: never. */
     bypass: z.boolean().default(true),
     /** May the blocks kept for root be allocated? False: ENOSPC comes that much earlier, as for any other user. */

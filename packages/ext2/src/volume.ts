@@ -15,6 +15,7 @@ import {
   type AllocRequest,
   type BitmapSpace,
   type BlockRun,
+  type DirHomeKind,
   type MapHost,
   type MapShape,
 } from '@iomap/block-map';
@@ -39,6 +40,8 @@ export interface VolumeParts {
   readonly groups: Groups;
   readonly readOnly: boolean;
   readonly useReserved: boolean;
+  /** Where directories live. */
+  readonly directories: DirHomeKind;
   readonly xattrBlocks: XattrBlockCache;
   /** All are of file-ops.ts, handed in so that this file need not know it. */
   readonly makeMapping: (vol: Volume, inode: Ext2InodeInCore) => AddressSpace;
@@ -57,6 +60,8 @@ export class Volume implements MapHost<Ext2InodeInCore> {
   readonly readOnly: boolean;
   /** May the last blocks, kept for root, be allocated? */
   readonly useReserved: boolean;
+  /** Where directories live. */
+  readonly directories: DirHomeKind;
   readonly blockSize: number;
   /** 512-byte units of a block. */
   readonly sectorsPerBlock: number;
@@ -90,6 +95,7 @@ export class Volume implements MapHost<Ext2InodeInCore> {
     this.groups = parts.groups;
     this.readOnly = parts.readOnly;
     this.useReserved = parts.useReserved;
+    this.directories = parts.directories;
     this.blockSize = parts.info.blockSize;
     this.sectorsPerBlock = this.blockSize / 512;
     this.xattrBlocks = parts.xattrBlocks;

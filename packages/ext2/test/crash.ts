@@ -4,7 +4,7 @@
  *
  * ext2 promises no more: a name may be lost, then the file is in lost+found, so files are looked for by content.
  */
-import { describeFsTree, imageDevice, oracle, poolBytes, random, removeScratch, scratchDir, writeImage, type Random } from '@iomap/conformance';
+import { describeFsTree, imageDevice, oracle, poolBytes, random, removeScratch, scratchDir, writeImage, type DriverUnderTest, type Random } from '@iomap/conformance';
 import type { BlockDevice } from '@iomap/block-device';
 import { fixedEnv, FsError, IO_OK, runSync, type Env, type Io } from '@iomap/io';
 import { SimDevice } from '@iomap/io/sim';
@@ -12,7 +12,7 @@ import { createVfs, O_CREAT, O_RDWR, type Vfs } from '@iomap/vfs';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { emptyImage, ext2 } from './driver.js';
+import { emptyImage, ext2, ext2Pages } from './driver.js';
 import type { SliceResult } from './soak.js';
 
 export interface CrashSlice {
@@ -23,6 +23,8 @@ export interface CrashSlice {
   readonly stop?: () => boolean;
   /** The canary: a disk that ignores flushes must lose files, or this harness sees nothing. */
   readonly ignoreFlushes?: boolean;
+  /** Default: one home of directories or the other, by the seed. */
+  readonly driver?: DriverUnderTest;
 }
 
 /** A file as it was at its fsync: its number, and what it held. */
@@ -52,11 +54,13 @@ class Round {
   #requests = 0;
 
   readonly #ignoreFlushes: boolean;
+  readonly #driver: DriverUnderTest;
 
-  constructor(seed: number, every: number, ignoreFlushes: boolean) {
+  constructor(seed: number, every: number, slice: CrashSlice) {
     this.#random = random(seed);
     this.#every = every;
-    this.#ignoreFlushes = ignoreFlushes;
+    this.#ignoreFlushes = slice.ignoreFlushes ?? false;
+    this.#driver = slice.driver ?? (seed % 2 === 0 ? ext2 : ext2Pages);
     this.#sim = new SimDevice({ content: emptyImage(3 * 2 ** 20, { blockSize: 1024, inodes: 256 }) });
   }
 
@@ -90,7 +94,7 @@ class Round {
   }
 
   *#workload(ops: number): Io<void> {
-    const vfs = createVfs(yield* ext2.mount(this.#device(), { env: this.#env, cacheBytes: 2 ** 20, bufferBytes: 2 ** 19 }), { env: this.#env });
+    const vfs = createVfs(yield* this.#driver.mount(this.#device(), { env: this.#env, cacheBytes: 2 ** 20, bufferBytes: 2 ** 19 }), { env: this.#env });
     yield* vfs.mkdir('/d', 0o755);
     yield* vfs.mkdir('/d/e', 0o755);
     for (let n = 0; n < ops; n++) yield* this.#op(vfs);
@@ -226,7 +230,7 @@ export function crashSlice(slice: CrashSlice): SliceResult {
   try {
     for (let n = 0; done < slice.count && slice.stop?.() !== true; n++) {
       const seed = slice.seed + n;
-      const round = new Round(seed, 1 + (seed % 13), slice.ignoreFlushes ?? false);
+      const round = new Round(seed, 1 + (seed % 13), slice);
       round.run(60);
       for (const point of round.points) {
         for (const [number, disk] of point.disks.entries()) {

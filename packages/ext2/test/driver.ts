@@ -21,7 +21,7 @@ import { fixedEnv, runSync, submitBio, type Io } from '@iomap/io';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { check } from '../src/check.js';
-import { mkfs, mount, type MkfsOptions } from '../src/index.js';
+import { mkfs, mount, type MkfsOptions, type MountOptions } from '../src/index.js';
 import { ext2Structures } from './structures.js';
 
 /** `^name` switches a feature off, as mke2fs has it. */
@@ -43,16 +43,18 @@ function mkfsOptions(options: FormatOptions): MkfsOptions {
   };
 }
 
-/** The driver with its file data one way or the other. */
-const driverFor = (io: 'iomap' | 'legacy'): DriverUnderTest => ({
-  name: io === 'iomap' ? 'ext2' : 'ext2, io=legacy',
+/** How a mount is done: file data one way or the other, directories in one home or the other. */
+type Way = Required<Pick<MountOptions, 'io' | 'directories'>>;
+
+const driverFor = (name: string, way: Way): DriverUnderTest => ({
+  name,
   kernelType: 'ext2',
   fsck: 'e2fsck',
   mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
   mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
     mount(device, {
       env,
-      io,
+      ...way,
       ...(readOnly === undefined ? {} : { readOnly }),
       ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
       ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
@@ -73,9 +75,13 @@ const driverFor = (io: 'iomap' | 'legacy'): DriverUnderTest => ({
   },
 });
 
-export const ext2 = driverFor('iomap');
+export const ext2 = driverFor('ext2', { io: 'iomap', directories: 'buffer-cache' });
+/** Directories in the page cache. */
+export const ext2Pages = driverFor('ext2, directories=page-cache', { io: 'iomap', directories: 'page-cache' });
 /** The old way, by buffer heads. */
-export const ext2Legacy = driverFor('legacy');
+export const ext2Legacy = driverFor('ext2, io=legacy', { io: 'legacy', directories: 'buffer-cache' });
+/** The old way beside directories in the page cache, which never go that way. */
+export const ext2LegacyPages = driverFor('ext2, io=legacy, directories=page-cache', { io: 'legacy', directories: 'page-cache' });
 
 /** What mke2fs gives an ext2 where a distribution's configuration does not say otherwise. */
 const FEATURES = ['filetype', 'sparse_super', 'large_file', 'ext_attr', 'dir_index', 'resize_inode'];

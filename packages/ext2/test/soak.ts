@@ -1,7 +1,7 @@
 /** The random workload's slices of a soak run: formats and profiles in turn. */
-import { imageHost, PROFILES, runWorkload, WorkloadFailure, type FormatOptions, type Profile } from '@iomap/conformance';
+import { imageHost, PROFILES, runWorkload, WorkloadFailure, type DriverUnderTest, type FormatOptions, type Profile } from '@iomap/conformance';
 import { runSync } from '@iomap/io';
-import { ext2 } from './driver.js';
+import { ext2, ext2Pages } from './driver.js';
 
 export interface RandomSlice {
   readonly kind: 'random' | 'enospc';
@@ -9,6 +9,8 @@ export interface RandomSlice {
   readonly ops: number;
   /** The slice's number: picks the format and the profile. */
   readonly index: number;
+  /** Default: one home of directories or the other, by the number. */
+  readonly driver?: DriverUnderTest;
   readonly checkEvery?: number;
   readonly note?: (done: number) => void;
   readonly stop?: () => boolean;
@@ -54,7 +56,7 @@ export function randomSlice(slice: RandomSlice): SliceResult {
   const one = caseOf(slice);
   let done = 0;
   const host = imageHost({
-    driver: ext2,
+    driver: slice.driver ?? (Math.floor(slice.index / FORMATS.length) % 2 === 0 ? ext2 : ext2Pages),
     sizeBytes: one.sizeBytes,
     format: one.format,
     // Small caches, so that writeback and eviction happen under the workload.

@@ -2,8 +2,7 @@
  * Directory entries: fixed slots of an inode number (0 = free) and a name padded with NULs, one after another to the directory's
  * size. Plain functions over a block's bytes.
  */
-import { isHole, type EntryFormat } from '@iomap/block-map';
-import type { Buf } from '@iomap/buffer-cache';
+import { isHole, type DirBlock, type EntryFormat } from '@iomap/block-map';
 import { corrupt } from '@iomap/io';
 import type { MinixInode } from './inode.js';
 import type { Geometry } from './super.js';
@@ -14,8 +13,8 @@ export interface NewEntry {
   readonly ino: number;
 }
 
-/** The bytes that entries are in: a buffer, or a block that is being made. */
-export type EntryBytes = Pick<Buf, 'bytes' | 'view'>;
+/** The bytes that entries are in, wherever they are. */
+export type EntryBytes = Pick<DirBlock, 'bytes' | 'view'>;
 
 export class Entries implements EntryFormat<MinixInode, NewEntry> {
   readonly perBlock: number;
@@ -54,7 +53,7 @@ export class Entries implements EntryFormat<MinixInode, NewEntry> {
     return rest - (rest % this.#size);
   }
 
-  find(dir: MinixInode, buf: Buf, index: number, name: string): number {
+  find(dir: MinixInode, buf: DirBlock, index: number, name: string): number {
     if (isHole(buf)) return -1;
     const { bytes } = buf;
     const size = this.#size;
@@ -72,7 +71,7 @@ export class Entries implements EntryFormat<MinixInode, NewEntry> {
     return -1;
   }
 
-  each(dir: MinixInode, buf: Buf, index: number, from: number, visit: (offset: number, next: number) => boolean): boolean {
+  each(dir: MinixInode, buf: DirBlock, index: number, from: number, visit: (offset: number, next: number) => boolean): boolean {
     if (isHole(buf)) return true;
     const size = this.#size;
     const limit = this.bytesIn(dir, index);
@@ -92,7 +91,7 @@ export class Entries implements EntryFormat<MinixInode, NewEntry> {
     return Reflect.apply(String.fromCharCode, undefined, bytes.subarray(start, stop)) as string;
   }
 
-  inoAt(dir: MinixInode, buf: Buf, offset: number): number {
+  inoAt(dir: MinixInode, buf: DirBlock, offset: number): number {
     const ino = this.rawIno(buf, offset);
     if (ino > this.#inodesCount) throw corrupt('a directory entry leads to no inode', { ino: dir.ino, field: 'inode' });
     return ino;
@@ -102,7 +101,7 @@ export class Entries implements EntryFormat<MinixInode, NewEntry> {
     return this.#size;
   }
 
-  insert(dir: MinixInode, buf: Buf, index: number, entry: NewEntry): number {
+  insert(dir: MinixInode, buf: DirBlock, index: number, entry: NewEntry): number {
     if (isHole(buf)) return 0;
     const size = this.#size;
     const base = index * this.#blockSize;
@@ -116,7 +115,7 @@ export class Entries implements EntryFormat<MinixInode, NewEntry> {
     return 0;
   }
 
-  remove(buf: Buf, offset: number): void {
+  remove(buf: DirBlock, offset: number): void {
     this.setIno(buf, offset, 0);
   }
 

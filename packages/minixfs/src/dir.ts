@@ -1,5 +1,5 @@
 /** Directories of a mount: the shared linear directory over minix entries, and what is minix's own about '.' and '..'. */
-import { bufferDirBlocks, LinearDirs, newFound, type Found } from '@iomap/block-map';
+import { dirHome, LinearDirs, newFound, type DirHome, type Found } from '@iomap/block-map';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import type { DirEmit } from '@iomap/vfs';
 import { Entries, type NewEntry } from './dir-entry.js';
@@ -7,6 +7,7 @@ import type { MinixInode } from './inode.js';
 import type { Volume } from './volume.js';
 
 export class Directories {
+  readonly home: DirHome<MinixInode>;
   readonly linear: LinearDirs<MinixInode, NewEntry>;
   readonly entries: Entries;
   readonly #vol: Volume;
@@ -16,17 +17,26 @@ export class Directories {
     const { info, blockSize } = vol;
     this.#vol = vol;
     this.entries = new Entries(info);
-    const blocks = bufferDirBlocks<MinixInode>({
+    this.home = dirHome<MinixInode>(vol.directories, {
       map: vol.map,
       buffers: vol.buffers,
+      device: vol.device,
+      writebackOps: vol.writebackOps,
+      dirtyFiles: vol.dirtyFiles,
       dirBytes: blockSize,
       blockCount: (dir) => Math.ceil(dir.size / blockSize),
       blocksMax: Math.floor(info.fileSizeMax / blockSize),
       // Linux and fsck.minix read such a block as free entries.
       hole: 'empty',
+      fresh: new Uint8Array(blockSize),
+      markDirty: (buf, dir) => {
+        vol.markDirty(buf, dir);
+      },
+      shutdown: (error) => {
+        vol.shutdown(error);
+      },
     });
-    const host = { blockSize, markDirty: vol.markDirty.bind(vol) };
-    this.linear = new LinearDirs<MinixInode, NewEntry>(host, blocks, this.entries);
+    this.linear = new LinearDirs<MinixInode, NewEntry>(this.home, blockSize, this.entries);
   }
 
   /** The inode under `name` from cached blocks: 0 = none, undefined = a read is needed. */
@@ -50,8 +60,11 @@ export class Directories {
     if (name.length > this.#vol.info.nameMax) throw new FsError('ENAMETOOLONG');
     const entry = { name, ino };
     if (!(yield* this.linear.addInside(dir, entry))) {
-      const index = this.linear.blocks.count(dir);
-      const buf = yield* this.linear.blocks.append(dir);
+      const { size } = dir;
+      const index = this.home.count(dir);
+      const buf = yield* this.home.append(dir);
+      // The size counts entries, not blocks: that of the first one follows.
+      dir.size = size;
       if (!this.linear.put(dir, buf, index, entry)) throw corrupt('a new block of a directory has no room', { ino: dir.ino });
     }
     this.#vol.markInodeDirty(dir);
@@ -59,20 +72,20 @@ export class Directories {
 
   /** Points the entry at `found` to another inode. */
   *retarget(dir: MinixInode, found: Found, ino: number): Io<void> {
-    const { blocks } = this.linear;
-    const buf = blocks.peek(dir, found.index) ?? (yield* blocks.read(dir, found.index));
+    const { home } = this;
+    const buf = home.peek(dir, found.index) ?? (yield* home.read(dir, found.index));
     this.entries.setIno(buf, found.offset, ino);
-    this.#vol.markDirty(buf, dir);
+    this.home.markDirty(buf, dir);
   }
 
   /** The first entries of a new directory. @throws FsError ENOSPC */
   *makeEmpty(dir: MinixInode, parentIno: number): Io<void> {
-    const buf = yield* this.linear.blocks.append(dir);
+    const buf = yield* this.home.append(dir);
     const size = this.#vol.info.entryBytes;
     this.entries.write(buf, 0, { name: '.', ino: dir.ino });
     this.entries.write(buf, size, { name: '..', ino: parentIno });
     dir.size = 2 * size;
-    this.#vol.markDirty(buf, dir);
+    this.home.markDirty(buf, dir);
     this.#vol.markInodeDirty(dir);
   }
 

@@ -74,6 +74,8 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     const result = yield* guarded(vol, io);
     if (vol.dirtyInodes.size > DIRTY_INODES_MAX) yield* writeInodes(vol);
     if (vol.buffers.overDirty) yield* vol.buffers.balance();
+    // Blocks of directories that live there: who changes one in place waits for no memory.
+    if (vol.pages.dirtyBytes > vol.pages.dirtyLimitBytes) yield* vol.pages.balanceDirty();
     return result;
   }
 
@@ -286,17 +288,22 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
 
   *#fsyncMetadata(inode: MinixInode): Io<void> {
     const vol = this.volume;
+    const { home } = this.#dirs;
     const evicted = vol.evicted.count;
     /** Those that are made durable, with the count of their names then. */
     const seen = new Map<MinixInode, number>();
     let isAll = false;
     for (let at: MinixInode | undefined = inode; at !== undefined && !seen.has(at); at = at.namedIn) {
       seen.set(at, at.nameCount);
+      if (at !== inode && at.isDirectory && !at.isGone) yield* home.flush(at);
       if (at.isGone || vol.evicted.has(at.ino)) isAll = true;
       if (!at.isGone) yield* writeInode(vol, at, at);
       if (!isAll) yield* vol.buffers.syncOwner(at);
     }
-    if (isAll) yield* vol.buffers.sync();
+    if (isAll) {
+      yield* home.flushAll();
+      yield* vol.buffers.sync();
+    }
     // Orders: all of the above is durable before fsync returns.
     yield* vol.buffers.flush();
     // Only now: another fsync on the same way must not pass by what was still in flight. What came meanwhile stays.

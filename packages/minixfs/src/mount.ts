@@ -36,7 +36,17 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Mini
     ...(data.readaheadMaxBytes === undefined ? {} : { readaheadMaxBytes: data.readaheadMaxBytes }),
     ...(data.bypass ? {} : { bypassReadBytes: Infinity, bypassWriteBytes: Infinity }),
   });
-  const volume = new Volume({ device, buffers, pages, env: data.env ?? systemEnv(), info, flip, readOnly, legacy: data.io === 'legacy' });
+  const volume = new Volume({
+    device,
+    buffers,
+    pages,
+    env: data.env ?? systemEnv(),
+    info,
+    flip,
+    readOnly,
+    legacy: data.io === 'legacy',
+    directories: data.directories,
+  });
   failed.volume = volume;
   const root = yield* readInode(volume, ROOT_INO);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'i_mode' } });

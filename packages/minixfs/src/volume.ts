@@ -18,6 +18,7 @@ import {
   relieve,
   type AllocRequest,
   type BlockRun,
+  type DirHomeKind,
   type MapHost,
   type MapShape,
 } from '@iomap/block-map';
@@ -42,6 +43,8 @@ export interface VolumeParts {
   readonly readOnly: boolean;
   /** File data the old way, by buffer heads. */
   readonly legacy: boolean;
+  /** Where directories live. */
+  readonly directories: DirHomeKind;
 }
 
 export class Volume implements MapHost<MinixInode> {
@@ -51,6 +54,8 @@ export class Volume implements MapHost<MinixInode> {
   readonly env: Env;
   readonly info: SuperInfo;
   readonly readOnly: boolean;
+  /** Where directories live. */
+  readonly directories: DirHomeKind;
   readonly blockSize: number;
   readonly zones: ZoneSpace;
   readonly inodes: InodeSpace;
@@ -76,6 +81,7 @@ export class Volume implements MapHost<MinixInode> {
     this.env = parts.env;
     this.info = info;
     this.readOnly = parts.readOnly;
+    this.directories = parts.directories;
     this.blockSize = info.blockSize;
     this.zones = new ZoneSpace(info, parts.buffers, parts.flip);
     this.inodes = new InodeSpace(info, parts.buffers, parts.flip);
@@ -93,7 +99,8 @@ export class Volume implements MapHost<MinixInode> {
     this.writebackOps = mapWritebackOps(io);
     this.bufferOps = parts.legacy ? mapBufferOps(io, { runs: false, mpage: false }) : undefined;
     this.makeMapping = (inode) =>
-      this.bufferOps !== undefined
+      // A directory never goes the old way.
+      this.bufferOps !== undefined && !inode.isDirectory
         ? legacyMapping(this, this.pages, inode)
         : new AddressSpace(this.pages, {
             name: `inode ${inode.ino}`,

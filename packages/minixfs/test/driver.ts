@@ -12,7 +12,7 @@ import {
   type Profile,
 } from '@iomap/conformance';
 import { FsError, runSync, submitBio, type Io } from '@iomap/io';
-import { check, mkfs, mount, type MkfsOptions } from '../src/index.js';
+import { check, mkfs, mount, type MkfsOptions, type MountOptions } from '../src/index.js';
 import { minixStructures } from './structures.js';
 
 function mkfsOptions(options: FormatOptions): MkfsOptions {
@@ -37,16 +37,18 @@ function mkfsOptions(options: FormatOptions): MkfsOptions {
 export const isForFsck = (options: Omit<FormatOptions, 'env'>): boolean =>
   (options.blockSize ?? 1024) === 1024 && !(options.features ?? []).some((one) => one.startsWith('be') || one.startsWith('zone'));
 
-/** The driver with its file data one way or the other. */
-const driverFor = (io: 'iomap' | 'legacy'): DriverUnderTest => ({
-  name: io === 'iomap' ? 'minix' : 'minix, io=legacy',
+/** How a mount is done: file data one way or the other, directories in one home or the other. */
+type Way = Required<Pick<MountOptions, 'io' | 'directories'>>;
+
+const driverFor = (name: string, way: Way): DriverUnderTest => ({
+  name,
   kernelType: 'minix',
   fsck: 'fsck-minix',
   mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
   mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
     mount(device, {
       env,
-      io,
+      ...way,
       ...(readOnly === undefined ? {} : { readOnly }),
       ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
       ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
@@ -67,18 +69,20 @@ const driverFor = (io: 'iomap' | 'legacy'): DriverUnderTest => ({
   },
 });
 
-const driver = driverFor('iomap');
+export const minix = driverFor('minix', { io: 'iomap', directories: 'buffer-cache' });
+/** Directories in the page cache. */
+export const minixPages = driverFor('minix, directories=page-cache', { io: 'iomap', directories: 'page-cache' });
 /** The old way, by buffer heads. */
-export const minixLegacy = driverFor('legacy');
+export const minixLegacy = driverFor('minix, io=legacy', { io: 'legacy', directories: 'buffer-cache' });
+/** The old way beside directories in the page cache, which never go that way. */
+export const minixLegacyPages = driverFor('minix, io=legacy, directories=page-cache', { io: 'legacy', directories: 'page-cache' });
 
 /** The driver, without the tool where that cannot read the format. */
-export function minixFor(options: Omit<FormatOptions, 'env'>): DriverUnderTest {
+export function minixFor(options: Omit<FormatOptions, 'env'>, driver = minix): DriverUnderTest {
   if (isForFsck(options)) return driver;
   const { fsck, ...rest } = driver;
   return fsck === undefined ? driver : rest;
 }
-
-export const minix = driver;
 
 export interface NamedFormat {
   readonly name: string;

@@ -2,14 +2,10 @@
 import { fileSystemSuite, imageDevice, imageMatrixSuite, PROFILES, type Profile } from '@iomap/conformance';
 import { fixedEnv, FsError, runSync } from '@iomap/io';
 import { mkfs, mount } from '../src/index.js';
-import { BLOCK_FORMATS, isForFsck, limitsOf, minixLegacy, nameMaxOf, ODD_FORMATS, PLAIN_FORMATS, profileFor, type NamedFormat } from './driver.js';
+import { BLOCK_FORMATS, limitsOf, minixFor, minixLegacy, nameMaxOf, ODD_FORMATS, PLAIN_FORMATS, profileFor, type NamedFormat } from './driver.js';
 
 const formats = [...PLAIN_FORMATS, ...BLOCK_FORMATS, ...ODD_FORMATS.filter(({ name }) => !name.includes('16k'))];
-const driverOf = ({ options }: NamedFormat) => {
-  if (isForFsck(options)) return minixLegacy;
-  const { fsck, ...rest } = minixLegacy;
-  return fsck === undefined ? minixLegacy : rest;
-};
+const driverOf = ({ options }: NamedFormat) => minixFor(options, minixLegacy);
 
 fileSystemSuite(minixLegacy, {
   sizeBytes: 12 * 2 ** 20,

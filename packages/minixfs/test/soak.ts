@@ -1,13 +1,15 @@
 /** The random workload's slices of a soak run: versions, formats and profiles in turn. */
-import { imageHost, PROFILES, runWorkload, WorkloadFailure, type Profile } from '@iomap/conformance';
+import { imageHost, PROFILES, runWorkload, WorkloadFailure, type DriverUnderTest, type Profile } from '@iomap/conformance';
 import { runSync } from '@iomap/io';
-import { BLOCK_FORMATS, minixFor, nameMaxOf, ODD_FORMATS, PLAIN_FORMATS, profileFor, type NamedFormat } from './driver.js';
+import { BLOCK_FORMATS, minix, minixFor, minixPages, nameMaxOf, ODD_FORMATS, PLAIN_FORMATS, profileFor, type NamedFormat } from './driver.js';
 
 export interface MinixSlice {
   readonly seed: number;
   readonly ops: number;
   /** The slice's number: picks the format and the profile. */
   readonly index: number;
+  /** Default: one home of directories or the other, by the number. */
+  readonly driver?: DriverUnderTest;
   readonly checkEvery?: number;
   readonly note?: (done: number) => void;
   readonly stop?: () => boolean;
@@ -40,7 +42,7 @@ export function minixSlice(slice: MinixSlice): SliceResult {
   const nameMax = nameMaxOf(format.options, format.version);
   let done = 0;
   const host = imageHost({
-    driver: minixFor(format.options),
+    driver: minixFor(format.options, slice.driver ?? (Math.floor(index / FORMATS.length) % 2 === 0 ? minix : minixPages)),
     sizeBytes: profile.full ? 3 * MIB + (index % 5) * 100 * 1024 : 32 * MIB,
     format: format.options,
     // Small caches, so that writeback and eviction happen under the workload.
