@@ -7,19 +7,20 @@
  */
 import type { BlockDevice } from '@iomap/block-device';
 import { FsError, submitBio, type Io } from '@iomap/io';
-import { makeMapping } from '../file-ops.js';
-import { XfsInode } from '../inode.js';
 import { mount } from '../mount.js';
-import { NULL_AGINO, XfsSuper } from '../ondisk.js';
-import { isXfs, type SuperInfo } from '../super.js';
+import { XfsSuper } from '../ondisk.js';
+import { agLength, isXfs, type SuperInfo } from '../super.js';
 import { sumMatches } from '../crc32c.js';
+import { CheckContext } from './context.js';
 import { checkGroup, type GroupFacts } from './groups.js';
-import { checkChunks, type InodeContext, type InodeFacts } from './inodes.js';
+import { InodeTable } from './inode-table.js';
+import { InodeScanner } from './inodes.js';
+import { checkLinks, checkUnlinked } from './links.js';
 import { Report, type Finding } from './report.js';
-import { mergeRuns, OWNERS, Space, type RefRun, type SpaceRun } from './space.js';
+import { firstDifference, OWNERS, RefRuns, type OwnedRun } from './runs.js';
 
-/** Metadata kept: names are looked up in the order of the disk, which jumps about in the index. */
-const CACHE_BYTES = 128 * 2 ** 20;
+/** Blocks of a group's trees kept: each is read once. */
+const CACHE_BYTES = 4 * 2 ** 20;
 
 export interface CheckReport {
   /** No errors; there may be warnings. */
@@ -49,28 +50,19 @@ export function* check(device: BlockDevice): Io<CheckReport> {
   const { info } = vol;
   if (fs.wasReplayed) report.warn('log', 'dirty-log', 'the log was dirty: it was replayed in memory');
   yield* checkCopies(vol.device, info, report);
-  const space = new Space(info);
-  const inodes: InodeContext = {
-    vol,
-    report,
-    space,
-    make: (ino) => new XfsInode(ino, info.blockSize, (inode) => makeMapping(vol, inode)),
-    inodes: new Map(),
-    names: [],
-  };
+  const context = new CheckContext(vol, report);
   const groups: (GroupFacts | undefined)[] = [];
-  for (let ag = 0; ag < info.agCount; ag++) {
-    const facts = yield* checkGroup({ vol, ag, report, space });
-    groups.push(facts);
-  }
-  space.addFsb(info.logStart, info.logBlocks, OWNERS.LOG);
-  for (const [ag, facts] of groups.entries()) if (facts !== undefined) yield* checkChunks(inodes, ag, facts.chunks);
-  for (const [ag, facts] of groups.entries()) if (facts !== undefined) compareSpace(space, ag, facts, report);
-  checkNames(inodes, info);
-  checkUnlinked(inodes, info, groups);
+  context.claimFsb(info.logStart, info.logBlocks, OWNERS.LOG);
+  for (let ag = 0; ag < info.agCount; ag++) groups.push(yield* checkGroup(context, ag));
+  const inodes = new InodeTable(info, groups.map((facts) => facts?.chunks));
+  const scanner = new InodeScanner(context, inodes);
+  for (const [ag, facts] of groups.entries()) if (facts !== undefined) yield* scanner.scan(ag, facts.chunks);
+  for (const [ag, facts] of groups.entries()) if (facts !== undefined) compareSpace(context, ag, facts);
+  checkLinks(inodes, info, report);
+  checkLists(scanner, groups, info, fs.wasReplayed, report);
   if (!fs.wasReplayed) checkTotals(info, groups, report);
   yield* fs.unmount();
-  return { clean: report.errors === 0, findings: report.findings, errors: report.errors, inodes: inodes.inodes.size, wasReplayed: fs.wasReplayed };
+  return { clean: report.errors === 0, findings: report.findings, errors: report.errors, inodes: scanner.count, wasReplayed: fs.wasReplayed };
 }
 
 /** Fields that all copies of the superblock share. */
@@ -103,92 +95,41 @@ function* checkCopies(device: BlockDevice, info: SuperInfo, report: Report): Io<
   }
 }
 
-function compareSpace(space: Space, ag: number, facts: GroupFacts, report: Report): void {
-  const shared = space.checkGroup(ag, report);
-  if (facts.refs !== undefined && !sameRefs(shared, facts.refs)) report.add('refcountbt', 'refcounts-differ', 'the refcount tree does not say what files share', { group: ag });
-  if (facts.rmaps === undefined) return;
-  const wanted = space.expectedRmap(ag);
-  const found = mergeRuns(facts.rmaps);
-  const text = ({ start, count, owner, offset, flags }: SpaceRun): string => `${start}+${count} of ${owner} at ${offset} (${flags})`;
-  const inTree = new Set(found.map(text));
-  const inFiles = new Set(wanted.map(text));
-  const missing = wanted.find((run) => !inTree.has(text(run)));
-  const extra = found.find((run) => !inFiles.has(text(run)));
-  if (missing !== undefined) report.add('rmapbt', 'rmap-missing', `the reverse map lacks ${text(missing)}`, { group: ag, block: missing.start });
-  if (extra !== undefined) report.add('rmapbt', 'rmap-extra', `the reverse map has ${text(extra)}`, { group: ag, block: extra.start });
-}
-
-/** Records of the tree may be split where counts are equal. */
-function sameRefs(wanted: readonly RefRun[], found: readonly RefRun[]): boolean {
-  const merged: RefRun[] = [];
-  for (const run of found) {
-    const last = merged.at(-1);
-    if (last !== undefined && last.owners === run.owners && last.start + last.count === run.start) merged.splice(-1, 1, { ...last, count: last.count + run.count });
-    else merged.push(run);
-  }
-  return merged.length === wanted.length && merged.every(({ start, count, owners }, i) => wanted[i]?.start === start && wanted[i]?.count === count && wanted[i]?.owners === owners);
-}
-
-const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
-  [0o010000, 'fifo'],
-  [0o020000, 'char'],
-  [0o040000, 'directory'],
-  [0o060000, 'block'],
-  [0o100000, 'file'],
-  [0o120000, 'symlink'],
-  [0o140000, 'socket'],
-]);
-
-/** Inodes that the superblock names: nobody else does. */
-const isInternal = (info: SuperInfo, ino: number): boolean => info.internalInos.includes(ino);
-
-function checkNames({ inodes, names, report }: InodeContext, info: SuperInfo): void {
-  for (const { dir, ino, type, name } of names) {
-    const facts = inodes.get(ino);
-    if (facts === undefined) {
-      report.add('directory', 'dangling-name', `an entry of ${name.length} bytes leads to inode ${ino}, which is free`, { ino: dir });
-      continue;
+/** Every block of a group has one owner, or those that share it; the reverse map and the counts of sharing say the same. */
+function compareSpace(context: CheckContext, ag: number, facts: GroupFacts): void {
+  const { report, info } = context;
+  const shared = new RefRuns();
+  context.sharedIn(ag)?.sweep((start, end, owners) => {
+    const taken = context.blocks.claim(ag, start, end - start);
+    if (taken >= 0) report.add('space', 'blocks-twice', `block ${taken} is a file's, and somebody else's`, { group: ag, block: taken });
+    if (owners > 1) shared.add(start, end - start, owners);
+  });
+  context.blocks.eachGap(ag, agLength(info, ag), (from, end) => {
+    report.add('space', 'lost-blocks', `blocks ${from} to ${end - 1} are neither free nor anybody's`, { group: ag, block: from });
+  });
+  if (facts.refs !== undefined) {
+    const at = shared.difference(facts.refs);
+    if (at >= 0) {
+      const block = Math.min(...[shared, facts.refs].filter(({ start }) => at < start.length).map(({ start }) => start.at(at)));
+      report.add('refcountbt', 'refcounts-differ', 'the refcount tree does not say what files share', { group: ag, block });
     }
-    if (info.hasFtype && TYPE_NAMES.get(facts.type) !== type) report.add('directory', 'ftype', `an entry says ${type} of inode ${ino}`, { ino: dir });
-    facts.links++;
-    if (!facts.isDirectory) continue;
-    facts.links++; // its '.'
-    const parent = inodes.get(dir);
-    if (parent !== undefined) parent.links++;
-    if (facts.namedIn !== 0) report.add('directory', 'directory-twice', 'a directory has two names', { ino });
-    facts.namedIn = dir;
-    if (facts.parent !== dir) report.add('directory', 'dot-dot', `'..' leads to ${facts.parent}, not to ${dir}`, { ino });
   }
-  const root = inodes.get(info.rootIno);
-  if (root !== undefined) root.links += 2;
-  for (const [ino, facts] of inodes) checkLinks(info, ino, facts, report);
+  const found = context.owned(ag);
+  if (facts.rmaps === undefined || found === undefined) return;
+  const text = ({ start, count, owner, offset, flags }: OwnedRun): string => `${start}+${count} of ${owner} at ${offset} (${flags})`;
+  const difference = firstDifference(found, facts.rmaps);
+  if (difference?.missing !== undefined) report.add('rmapbt', 'rmap-missing', `the reverse map lacks ${text(difference.missing)}`, { group: ag, block: difference.missing.start });
+  if (difference?.extra !== undefined) report.add('rmapbt', 'rmap-extra', `the reverse map has ${text(difference.extra)}`, { group: ag, block: difference.extra.start });
 }
 
-function checkLinks(info: SuperInfo, ino: number, facts: InodeFacts, report: Report): void {
-  if (isInternal(info, ino)) return;
-  if (facts.links === 0 && facts.nlink > 0) report.add('links', 'disconnected', 'no name leads to the inode', { ino });
-  else if (facts.links !== facts.nlink) report.add('links', 'link-count', `di_nlink is ${facts.nlink}, ${facts.links} names lead to it`, { ino });
-}
-
-function checkUnlinked({ inodes, report }: InodeContext, info: SuperInfo, groups: readonly (GroupFacts | undefined)[]): void {
+function checkLists(scanner: InodeScanner, groups: readonly (GroupFacts | undefined)[], info: SuperInfo, isReplayed: boolean, report: Report): void {
   const listed = new Set<number>();
   const perGroup = 2 ** (info.agBlkLog + info.inopblog);
   for (const [ag, facts] of groups.entries()) {
-    for (const head of facts?.buckets ?? []) {
-      for (let at = head; at !== NULL_AGINO; ) {
-        const ino = ag * perGroup + at;
-        const inode = inodes.get(ino);
-        if (inode === undefined || inode.nlink !== 0 || listed.has(ino)) {
-          report.add('unlinked', 'unlinked-list', `inode ${ino} on a list of unlinked inodes`, { group: ag, ino });
-          break;
-        }
-        listed.add(ino);
-        at = inode.nextUnlinked;
-      }
-    }
+    if (facts !== undefined) checkUnlinked({ ag, heads: facts.buckets, perGroup, isReplayed }, scanner.nextUnlinked, listed, report);
   }
-  for (const [ino, { nlink }] of inodes) {
-    if (nlink === 0 && !listed.has(ino)) report.add('unlinked', 'unlinked-lost', 'an inode without links is on no list', { ino });
+  for (const ino of scanner.nextUnlinked.keys()) {
+    if (!listed.has(ino)) report.add('unlinked', 'unlinked-lost', 'an inode without links is on no list', { ino });
   }
 }
 

@@ -1,243 +1,347 @@
 /** The check of one group: headers, trees of free space against each other, trees of inodes, the free list. */
 import type { Io } from '@iomap/io';
 import { checkHeader } from '../ag.js';
-import { AGF_MAGIC, AGFL_MAGIC, AGI_BUCKETS, AGI_MAGIC, NULL_AGINO, XfsAgf, XfsAgfl, XfsAgi } from '../ondisk.js';
+import { AGF_MAGIC, AGFL_MAGIC, AGI_BUCKETS, AGI_MAGIC, RO_COMPAT, XfsAgf, XfsAgfl, XfsAgi } from '../ondisk.js';
 import { agLength } from '../super.js';
-import type { Volume } from '../volume.js';
-import type { Report, Structure } from './report.js';
-import { OWNER_FREE, OWNERS, type RefRun, type Space, type SpaceRun } from './space.js';
+import type { CheckContext } from './context.js';
+import { Chunks } from './inode-table.js';
+import type { Structure } from './report.js';
+import { OwnedRuns, OWNERS, RefRuns } from './runs.js';
+import { countBits, Words } from './tables.js';
 import { walkTree, type TreePlace } from './trees.js';
 
-/** A chunk of 64 inodes. */
-export interface Chunk {
-  /** Its first inode in the group. */
-  readonly start: number;
-  /** Bits of inodes that are free, and that have no blocks. */
-  readonly free: bigint;
-  readonly holes: bigint;
-}
+const F = XfsAgf.offsets;
+const I = XfsAgi.offsets;
+/** Set in the first block of refcount records of copy on write. */
+const COW_FLAG = 2 ** 31;
 
 export interface GroupFacts {
-  readonly chunks: Chunk[];
-  readonly rmaps: SpaceRun[] | undefined;
-  readonly refs: RefRun[] | undefined;
-  readonly buckets: number[];
+  readonly chunks: Chunks;
+  /** What the trees say; undefined = there is none, or it cannot be followed. */
+  readonly rmaps: OwnedRuns | undefined;
+  readonly refs: RefRuns | undefined;
+  readonly buckets: readonly number[];
   readonly counts: { readonly icount: number; readonly ifree: number; readonly fdblocks: number };
-}
-
-interface Context {
-  readonly vol: Volume;
-  readonly ag: number;
-  readonly report: Report;
-  readonly space: Space;
 }
 
 const NAMES = { bno: 'bnobt', cnt: 'cntbt', ino: 'inobt', fino: 'finobt', rmap: 'rmapbt', refc: 'refcountbt' } as const;
 const OWNER_OF = { bno: OWNERS.AG, cnt: OWNERS.AG, ino: OWNERS.INOBT, fino: OWNERS.INOBT, rmap: OWNERS.AG, refc: OWNERS.REFC } as const;
 
-/** Walks a tree; its blocks are its owner's. Answers how many, -1 when it is broken. */
-function* takeTree(context: Context, place: Omit<TreePlace, 'ag'>, record: (view: DataView, at: number) => void): Io<number> {
-  const { vol, ag, report, space } = context;
-  let blocks = 0;
-  try {
-    yield* walkTree(vol, { ...place, ag }, {
-      record,
-      block(agb) {
-        blocks++;
-        space.add(ag, { start: agb, count: 1, owner: OWNER_OF[place.kind], offset: 0, flags: 0 });
+class GroupChecker {
+  readonly #context: CheckContext;
+  readonly #ag: number;
+  readonly #agf: DataView;
+  readonly #agi: DataView;
+
+  constructor(context: CheckContext, ag: number, agf: DataView, agi: DataView) {
+    this.#context = context;
+    this.#ag = ag;
+    this.#agf = agf;
+    this.#agi = agi;
+  }
+
+  #add(structure: Structure, code: string, message: string, block?: number): void {
+    this.#context.report.add(structure, code, message, { group: this.#ag, ...(block === undefined ? {} : { block }) });
+  }
+
+  /** A field of a header against what was counted. */
+  #same(structure: 'agf' | 'agi', field: string, code: string, counted: number): void {
+    const at = structure === 'agf' ? F[field as keyof typeof F] : I[field as keyof typeof I];
+    const stored = (structure === 'agf' ? this.#agf : this.#agi).getUint32(at);
+    if (stored !== counted) this.#add(structure, code, `${field} is ${stored}, not ${counted}`);
+  }
+
+  /** Walks a tree; its blocks are its owner's. Answers how many, -1 when it is broken. */
+  *#tree(place: Omit<TreePlace, 'ag'>, record: (view: DataView, at: number) => void): Io<number> {
+    const { vol, report } = this.#context;
+    let blocks = 0;
+    try {
+      yield* walkTree(vol, { ...place, ag: this.#ag }, {
+        record,
+        block: (agb) => {
+          blocks++;
+          this.#context.claim(this.#ag, agb, 1, OWNER_OF[place.kind]);
+        },
+      });
+      return blocks;
+    } catch (error) {
+      report.caught(NAMES[place.kind], error, { group: this.#ag });
+      return -1;
+    }
+  }
+
+  *check(): Io<GroupFacts> {
+    const { info } = this.#context;
+    const [agf, agi] = [this.#agf, this.#agi];
+    for (const [structure, view, length, version] of [['agf', agf, F.agf_length, F.agf_versionnum], ['agi', agi, I.agi_length, I.agi_versionnum]] as const) {
+      if (view.getUint32(length) !== agLength(info, this.#ag)) this.#add(structure, 'length', `a length of ${view.getUint32(length)} blocks`);
+      if (view.getUint32(version) !== 1) this.#add(structure, 'version', `version ${view.getUint32(version)}`);
+    }
+    this.#context.claim(this.#ag, 0, Math.ceil((4 * info.sectorSize) / info.blockSize), OWNERS.FS);
+    let treeBlocks = yield* this.#freeSpace();
+    yield* this.#freeList();
+    const chunks = yield* this.#inodeTrees();
+    let rmaps: OwnedRuns | undefined;
+    if (info.hasRmapbt) {
+      const found = yield* this.#rmaps();
+      if (found.blocks >= 0) rmaps = found.runs;
+      treeBlocks = found.blocks < 0 || treeBlocks < 0 ? -1 : treeBlocks + found.blocks - 1;
+    }
+    // Blocks of the trees that live off the free list, but for their roots.
+    if (treeBlocks >= 0 && info.hasLazyCount) this.#same('agf', 'agf_btreeblks', 'btree-blocks', treeBlocks);
+    const refs = info.hasReflink ? yield* this.#refs() : undefined;
+    return {
+      chunks,
+      rmaps,
+      refs,
+      buckets: Array.from({ length: AGI_BUCKETS }, (_, i) => agi.getUint32(I.agi_unlinked + i * 4)),
+      counts: {
+        icount: agi.getUint32(I.agi_count),
+        ifree: agi.getUint32(I.agi_freecount),
+        fdblocks: agf.getUint32(F.agf_freeblks) + agf.getUint32(F.agf_flcount) + (info.hasLazyCount ? agf.getUint32(F.agf_btreeblks) : 0),
       },
+    };
+  }
+
+  // Free space ---------------------------------------------------------------------------------------------------------
+
+  /** Answers the blocks of both trees but their roots, -1 when one is broken. */
+  *#freeSpace(): Io<number> {
+    const agf = this.#agf;
+    const length = agLength(this.#context.info, this.#ag);
+    const starts = new Words();
+    const counts = new Words();
+    let end = 0;
+    let free = 0;
+    let longest = 0;
+    let isOrdered = true;
+    const bno = yield* this.#tree({ kind: 'bno', root: agf.getUint32(F.agf_bno_root), levels: agf.getUint32(F.agf_bno_level) }, (view, at) => {
+      const start = view.getUint32(at);
+      const count = view.getUint32(at + 4);
+      // Neighbours would be one record.
+      if ((start <= end && starts.length > 0) || count === 0 || start + count > length) {
+        if (isOrdered) this.#add('bnobt', 'record-order', `record [${start}, ${count}]`, start);
+        isOrdered = false;
+        return;
+      }
+      end = start + count;
+      starts.push(start);
+      counts.push(count);
+      free += count;
+      longest = Math.max(longest, count);
+      this.#context.claim(this.#ag, start, count, 'free');
     });
-    return blocks;
-  } catch (error) {
-    report.caught(NAMES[place.kind], error, { group: ag });
-    return -1;
+    const found = { records: 0, last: 0, lastStart: 0, isSame: true };
+    const cnt = yield* this.#tree({ kind: 'cnt', root: agf.getUint32(F.agf_cnt_root), levels: agf.getUint32(F.agf_cnt_level) }, (view, at) => {
+      const start = view.getUint32(at);
+      const count = view.getUint32(at + 4);
+      // In order and each in the other tree: as many of them are the same set.
+      if (count < found.last || (count === found.last && start <= found.lastStart && found.records > 0) || counts.at(indexOf(starts, start)) !== count) found.isSame = false;
+      found.records++;
+      found.last = count;
+      found.lastStart = start;
+    });
+    if (bno < 0 || cnt < 0) return -1;
+    if (!found.isSame || found.records !== starts.length) this.#add('cntbt', 'free-space-differs', 'the two trees of free space differ');
+    this.#same('agf', 'agf_freeblks', 'free-blocks', free);
+    this.#same('agf', 'agf_longest', 'longest', longest);
+    return bno - 1 + (cnt - 1);
   }
-}
 
-/** Records must ascend, and not overlap. */
-function inOrder(context: Context, structure: Structure, runs: readonly { start: number; count: number }[]): void {
-  const { report, ag, vol } = context;
-  let end = 0;
-  for (const { start, count } of runs) {
-    if (start < end || count === 0 || start + count > agLength(vol.info, ag)) {
-      report.add(structure, 'record-order', `record [${start}, ${count}]`, { group: ag, block: start });
+  *#freeList(): Io<void> {
+    const { vol, info, report } = this.#context;
+    try {
+      const agfl = yield* vol.reading(() => vol.needHeader(this.#ag, 3, AGFL_MAGIC));
+      if (info.v5) checkHeader(agfl, this.#ag, XfsAgfl.offsets.agfl_seqno);
+      const head = info.v5 ? XfsAgfl.size : 0;
+      const slots = Math.floor((info.sectorSize - head) / 4);
+      const first = this.#agf.getUint32(F.agf_flfirst);
+      const last = this.#agf.getUint32(F.agf_fllast);
+      const count = this.#agf.getUint32(F.agf_flcount);
+      if (first >= slots || last >= slots || count > slots || (count > 0 && (last - first + slots) % slots !== count - 1)) {
+        this.#add('agfl', 'free-list', `a free list of ${count} from ${first} to ${last}`);
+        return;
+      }
+      for (let i = 0; i < count; i++) {
+        const block = agfl.view.getUint32(head + ((first + i) % slots) * 4);
+        if (block === 0 || block >= agLength(info, this.#ag)) this.#add('agfl', 'free-list', `block ${block} on the free list`);
+        else this.#context.claim(this.#ag, block, 1, OWNERS.AG);
+      }
+    } catch (error) {
+      report.caught('agfl', error, { group: this.#ag });
+    }
+  }
+
+  // Inodes -------------------------------------------------------------------------------------------------------------
+
+  *#inodeTrees(): Io<Chunks> {
+    const { info } = this.#context;
+    const agi = this.#agi;
+    const chunks = new Chunks();
+    const total = { count: 0, free: 0, end: 0 };
+    const blocks = yield* this.#tree({ kind: 'ino', root: agi.getUint32(I.agi_root), levels: agi.getUint32(I.agi_level) }, (view, at) => {
+      this.#chunk(chunks, total, view, at);
+    });
+    if (blocks >= 0) {
+      this.#same('agi', 'agi_count', 'inode-count', total.count);
+      this.#same('agi', 'agi_freecount', 'free-inodes', total.free);
+    }
+    const hasCounts = info.v5 && (info.roCompat & RO_COMPAT.inobtcount) !== 0;
+    if (blocks >= 0 && hasCounts) this.#same('agi', 'agi_iblocks', 'tree-blocks', blocks);
+    if (!info.hasFinobt) return chunks;
+    let next = 0;
+    let isSame = true;
+    const toFree = (): void => {
+      while (next < chunks.length && freeIn(chunks, next) === 0) next++;
+    };
+    const free = yield* this.#tree({ kind: 'fino', root: agi.getUint32(I.agi_free_root), levels: agi.getUint32(I.agi_free_level) }, (view, at) => {
+      toFree();
+      const holes = info.hasSparse ? view.getUint16(at + 4) : 0;
+      const count = info.hasSparse ? view.getUint8(at + 7) : view.getUint32(at + 4);
+      if (
+        next >= chunks.length || chunks.start.at(next) !== view.getUint32(at) || chunks.holes.at(next) !== holes || freeIn(chunks, next) !== count ||
+        chunks.freeHigh.at(next) !== view.getUint32(at + 8) || chunks.freeLow.at(next) !== view.getUint32(at + 12) ||
+        (info.hasSparse && view.getUint8(at + 6) !== 64 - 4 * countBits(holes))
+      ) {
+        isSame = false;
+      }
+      next++;
+    });
+    toFree();
+    if (blocks >= 0 && free >= 0 && (!isSame || next !== chunks.length)) this.#add('finobt', 'free-inodes-differ', 'the two trees of inodes differ');
+    if (free >= 0 && hasCounts) this.#same('agi', 'agi_fblocks', 'tree-blocks', free);
+    return chunks;
+  }
+
+  /** Takes a record of the inode tree, and the blocks that it stands for. */
+  #chunk(chunks: Chunks, total: { count: number; free: number; end: number }, view: DataView, at: number): void {
+    const { info } = this.#context;
+    const { inodesPerBlock } = info;
+    const start = view.getUint32(at);
+    const holes = info.hasSparse ? view.getUint16(at + 4) : 0;
+    const freeCount = info.hasSparse ? view.getUint8(at + 7) : view.getUint32(at + 4);
+    const [high, low] = [view.getUint32(at + 8), view.getUint32(at + 12)];
+    const present = 64 - 4 * countBits(holes);
+    // The last of them that has blocks: the rest may lie beyond the group.
+    const lastIn = (31 - Math.clz32(holes ^ 0xffff)) * 4 + 3;
+    const isPlaced = start % Math.min(64, inodesPerBlock) === 0 && start >= inodesPerBlock && Math.floor((start + lastIn) / inodesPerBlock) < agLength(info, this.#ag);
+    if (start < total.end || !isPlaced || present === 0 || (info.hasSparse && view.getUint8(at + 6) !== present)) {
+      this.#add('inobt', 'record-order', `a chunk at ${start}`);
       return;
     }
-    end = start + count;
-  }
-}
-
-function* checkFreeSpace(context: Context, view: DataView): Io<number> {
-  const { ag, report, space } = context;
-  const at = XfsAgf.offsets;
-  const byStart: { start: number; count: number }[] = [];
-  const byCount: { start: number; count: number }[] = [];
-  const take = (list: { start: number; count: number }[]) => (data: DataView, pos: number): void => {
-    list.push({ start: data.getUint32(pos), count: data.getUint32(pos + 4) });
-  };
-  const bno = yield* takeTree(context, { kind: 'bno', root: view.getUint32(at.agf_bno_root), levels: view.getUint32(at.agf_bno_level) }, take(byStart));
-  const cnt = yield* takeTree(context, { kind: 'cnt', root: view.getUint32(at.agf_cnt_root), levels: view.getUint32(at.agf_cnt_level) }, take(byCount));
-  inOrder(context, 'bnobt', byStart);
-  for (const { start, count } of byStart) space.add(ag, { start, count, owner: OWNER_FREE, offset: 0, flags: 0 });
-  if (bno < 0 || cnt < 0) return 0;
-  const wanted = [...byStart].sort((a, b) => a.count - b.count || a.start - b.start);
-  const isSame = wanted.length === byCount.length && wanted.every(({ start, count }, i) => byCount[i]?.start === start && byCount[i]?.count === count);
-  if (!isSame) report.add('cntbt', 'free-space-differs', 'the two trees of free space differ', { group: ag });
-  const free = byStart.reduce((sum, { count }) => sum + count, 0);
-  const longest = wanted.at(-1)?.count ?? 0;
-  if (view.getUint32(at.agf_freeblks) !== free) report.add('agf', 'free-blocks', `agf_freeblks is ${view.getUint32(at.agf_freeblks)}, ${free} are free`, { group: ag });
-  if (view.getUint32(at.agf_longest) !== longest) report.add('agf', 'longest', `agf_longest is ${view.getUint32(at.agf_longest)}, not ${longest}`, { group: ag });
-  return bno - 1 + (cnt - 1);
-}
-
-function* checkFreeList(context: Context, agf: DataView): Io<void> {
-  const { vol, ag, report, space } = context;
-  const at = XfsAgf.offsets;
-  const agfl = yield* vol.reading(() => vol.needHeader(ag, 3, AGFL_MAGIC));
-  const head = vol.info.v5 ? XfsAgfl.size : 0;
-  if (vol.info.v5) checkHeader(agfl, ag, XfsAgfl.offsets.agfl_seqno);
-  const slots = Math.floor((vol.info.sectorSize - head) / 4);
-  const first = agf.getUint32(at.agf_flfirst);
-  const last = agf.getUint32(at.agf_fllast);
-  const count = agf.getUint32(at.agf_flcount);
-  if (first >= slots || last >= slots || count > slots || (count > 0 && (last - first + slots) % slots !== count - 1)) {
-    report.add('agfl', 'free-list', `a free list of ${count} from ${first} to ${last}`, { group: ag });
-    return;
-  }
-  for (let i = 0; i < count; i++) {
-    const block = agfl.view.getUint32(head + ((first + i) % slots) * 4);
-    if (block >= agLength(vol.info, ag)) report.add('agfl', 'free-list', `block ${block} on the free list`, { group: ag });
-    else space.add(ag, { start: block, count: 1, owner: OWNERS.AG, offset: 0, flags: 0 });
-  }
-}
-
-function* checkInodeTrees(context: Context, agi: DataView): Io<Chunk[]> {
-  const { vol, ag, report, space } = context;
-  const { info } = vol;
-  const at = XfsAgi.offsets;
-  const decode = (view: DataView, pos: number): Chunk & { readonly freeCount: number } => {
-    let holes = 0n;
-    const mask = info.hasSparse ? view.getUint16(pos + 4) : 0;
-    for (let bit = 0; bit < 16; bit++) if ((mask & (1 << bit)) !== 0) holes |= 0xfn << BigInt(bit * 4);
-    return { start: view.getUint32(pos), free: view.getBigUint64(pos + 8), holes, freeCount: info.hasSparse ? view.getUint8(pos + 7) : view.getUint32(pos + 4) };
-  };
-  const chunks: Chunk[] = [];
-  const withFree: string[] = [];
-  const found: string[] = [];
-  let end = 0;
-  const total = { count: 0, free: 0 };
-  const blocks = yield* takeTree(context, { kind: 'ino', root: agi.getUint32(at.agi_root), levels: agi.getUint32(at.agi_level) }, (view, pos) => {
-    const chunk = decode(view, pos);
-    if (chunk.start < end || Math.floor((chunk.start + 63) / info.inodesPerBlock) >= agLength(info, ag)) {
-      report.add('inobt', 'record-order', `a chunk at ${chunk.start}`, { group: ag });
-      return;
-    }
-    end = chunk.start + 64;
-    const free = countBits(chunk.free & ~chunk.holes);
-    if (free !== chunk.freeCount) report.add('inobt', 'free-inodes', `the chunk at ${chunk.start} says ${chunk.freeCount} are free, its bits ${free}`, { group: ag });
-    total.count += 64 - countBits(chunk.holes);
+    total.end = start + 64;
+    const chunk = chunks.length;
+    chunks.add(start, high, low, holes);
+    const free = freeIn(chunks, chunk);
+    if (free !== freeCount) this.#add('inobt', 'free-inodes', `the chunk at ${start} says ${freeCount} are free, its bits ${free}`);
+    for (let i = 0; i < 64; i += 4) if (chunks.isHole(chunk, i) && !(chunks.isFree(chunk, i) && chunks.isFree(chunk, i + 1) && chunks.isFree(chunk, i + 2) && chunks.isFree(chunk, i + 3))) this.#add('inobt', 'sparse', `inodes of the chunk at ${start} are in use and not there`);
+    total.count += present;
     total.free += free;
-    if (free > 0) withFree.push(`${chunk.start}:${chunk.free}:${chunk.holes}`);
-    chunks.push(chunk);
-  });
-  addChunkBlocks(context, chunks);
-  void space;
-  if (blocks >= 0) {
-    if (agi.getUint32(at.agi_count) !== total.count) report.add('agi', 'inode-count', `agi_count is ${agi.getUint32(at.agi_count)}, not ${total.count}`, { group: ag });
-    if (agi.getUint32(at.agi_freecount) !== total.free) report.add('agi', 'free-inodes', `agi_freecount is ${agi.getUint32(at.agi_freecount)}, not ${total.free}`, { group: ag });
+    this.#claimChunk(chunks, chunk);
   }
-  if (!info.hasFinobt) return chunks;
-  const free = yield* takeTree(context, { kind: 'fino', root: agi.getUint32(at.agi_free_root), levels: agi.getUint32(at.agi_free_level) }, (view, pos) => {
-    const { start, free: bits, holes } = decode(view, pos);
-    found.push(`${start}:${bits}:${holes}`);
-  });
-  if (blocks >= 0 && free >= 0 && found.join() !== withFree.join()) report.add('finobt', 'free-inodes-differ', 'the two trees of inodes differ', { group: ag });
-  return chunks;
-}
 
-/** Blocks of chunks; several chunks may lie in one block. */
-function addChunkBlocks({ vol, ag, space }: Context, chunks: readonly Chunk[]): void {
-  const { inodesPerBlock } = vol.info;
-  let last = -1;
-  for (const { start, holes } of chunks) {
-    for (let i = 0; i < 64; i += Math.min(64, inodesPerBlock)) {
-      if (((holes >> BigInt(i)) & 1n) === 1n) continue;
-      const block = Math.floor((start + i) / inodesPerBlock);
-      if (block !== last) space.add(ag, { start: block, count: 1, owner: OWNERS.INODES, offset: 0, flags: 0 });
-      last = block;
+  /** Blocks of a chunk; several chunks may lie in one block. */
+  #claimChunk(chunks: Chunks, chunk: number): void {
+    const { inodesPerBlock } = this.#context.info;
+    const start = chunks.start.at(chunk);
+    const first = Math.floor(start / inodesPerBlock);
+    if (inodesPerBlock >= 64) {
+      const isKnown = chunk > 0 && Math.floor(chunks.start.at(chunk - 1) / inodesPerBlock) === first;
+      if (!isKnown) this.#context.claim(this.#ag, first, 1, OWNERS.INODES);
+    } else if (chunks.holes.at(chunk) === 0) {
+      this.#context.claim(this.#ag, first, 64 / inodesPerBlock, OWNERS.INODES);
+    } else {
+      for (let i = 0; i < 64; i += inodesPerBlock) if (!chunks.isHole(chunk, i)) this.#context.claim(this.#ag, first + i / inodesPerBlock, 1, OWNERS.INODES);
     }
   }
+
+  // Owners -------------------------------------------------------------------------------------------------------------
+
+  *#rmaps(): Io<{ readonly blocks: number; readonly runs: OwnedRuns }> {
+    const agf = this.#agf;
+    const length = agLength(this.#context.info, this.#ag);
+    const runs = new OwnedRuns();
+    let last = 0;
+    let isOrdered = true;
+    const blocks = yield* this.#tree({ kind: 'rmap', root: agf.getUint32(F.agf_rmap_root), levels: agf.getUint32(F.agf_rmap_level) }, (view, at) => {
+      const start = view.getUint32(at);
+      const count = view.getUint32(at + 4);
+      const high = view.getUint32(at + 16);
+      if (start < last || count === 0 || start + count > length) isOrdered = false;
+      last = start;
+      runs.add(start, count, view.getInt32(at + 8) * 2 ** 32 + view.getUint32(at + 12), (high % 2 ** 29) * 2 ** 32 + view.getUint32(at + 20), high >>> 29);
+    });
+    if (!isOrdered) this.#add('rmapbt', 'record-order', 'records of the reverse map are out of order');
+    if (blocks >= 0) this.#same('agf', 'agf_rmap_blocks', 'tree-blocks', blocks);
+    return { blocks, runs };
+  }
+
+  *#refs(): Io<RefRuns | undefined> {
+    const agf = this.#agf;
+    const length = agLength(this.#context.info, this.#ag);
+    const refs = new RefRuns();
+    let end = 0;
+    let isOrdered = true;
+    const blocks = yield* this.#tree({ kind: 'refc', root: agf.getUint32(F.agf_refcount_root), levels: agf.getUint32(F.agf_refcount_level) }, (view, at) => {
+      const start = view.getUint32(at);
+      const count = view.getUint32(at + 4);
+      const owners = view.getUint32(at + 8);
+      const isCow = start >= COW_FLAG;
+      const block = isCow ? start - COW_FLAG : start;
+      if (start < end || count === 0 || block + count > length || owners < (isCow ? 1 : 2) || (isCow && owners !== 1)) {
+        isOrdered = false;
+        return;
+      }
+      end = start + count;
+      if (isCow) this.#context.claim(this.#ag, block, count, OWNERS.COW);
+      else refs.add(start, count, owners);
+    });
+    if (!isOrdered) this.#add('refcountbt', 'record-order', 'a record of the counts of sharing is out of order, or of nothing');
+    if (blocks < 0) return undefined;
+    this.#same('agf', 'agf_refcount_blocks', 'tree-blocks', blocks);
+    return refs;
+  }
 }
 
-function countBits(bits: bigint): number {
+/** Index of a value in an ascending list, -1 = it is not there. */
+function indexOf(list: Words, value: number): number {
+  const { data } = list;
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const mid = (low + high) >>> 1;
+    if ((data[mid] ?? 0) < value) low = mid + 1;
+    else high = mid;
+  }
+  return low < list.length && data[low] === value ? low : -1;
+}
+
+/** Free inodes of a chunk that have blocks. */
+function freeIn(chunks: Chunks, chunk: number): number {
+  const holes = chunks.holes.at(chunk);
+  if (holes === 0) return countBits(chunks.freeLow.at(chunk)) + countBits(chunks.freeHigh.at(chunk));
   let count = 0;
-  for (let rest = bits & 0xffff_ffff_ffff_ffffn; rest !== 0n; rest &= rest - 1n) count++;
+  for (let i = 0; i < 64; i++) if (chunks.isFree(chunk, i) && !chunks.isHole(chunk, i)) count++;
   return count;
 }
 
-function* readRmaps(context: Context, agf: DataView): Io<SpaceRun[] | undefined> {
-  const runs: SpaceRun[] = [];
-  const at = XfsAgf.offsets;
-  const blocks = yield* takeTree(context, { kind: 'rmap', root: agf.getUint32(at.agf_rmap_root), levels: agf.getUint32(at.agf_rmap_level) }, (view, pos) => {
-    const high = view.getUint32(pos + 16);
-    runs.push({
-      start: view.getUint32(pos),
-      count: view.getUint32(pos + 4),
-      owner: Number(view.getBigInt64(pos + 8)),
-      offset: (high % 2 ** 29) * 2 ** 32 + view.getUint32(pos + 20),
-      flags: high >>> 29,
-    });
-  });
-  return blocks < 0 ? undefined : runs;
-}
-
-function* readRefs(context: Context, agf: DataView): Io<RefRun[] | undefined> {
-  const { ag, space } = context;
-  const refs: RefRun[] = [];
-  const at = XfsAgf.offsets;
-  const blocks = yield* takeTree(context, { kind: 'refc', root: agf.getUint32(at.agf_refcount_root), levels: agf.getUint32(at.agf_refcount_level) }, (view, pos) => {
-    const start = view.getUint32(pos);
-    const count = view.getUint32(pos + 4);
-    if (start >= 2 ** 31) space.add(ag, { start: start - 2 ** 31, count, owner: OWNERS.COW, offset: 0, flags: 0 });
-    else refs.push({ start, count, owners: view.getUint32(pos + 8) });
-  });
-  return blocks < 0 ? undefined : refs;
-}
-
-/** Undefined: the headers cannot be read, so nothing of the group is known. */
-export function* checkGroup(context: Context): Io<GroupFacts | undefined> {
-  const { vol, ag, report, space } = context;
-  const { info } = vol;
+/** Undefined: the headers cannot be read, so nothing of the group is known. @throws FsError EIO */
+export function* checkGroup(context: CheckContext, ag: number): Io<GroupFacts | undefined> {
+  const { vol, report } = context;
   try {
-    const agf = yield* vol.reading(() => vol.needHeader(ag, 1, AGF_MAGIC));
-    checkHeader(agf, ag, XfsAgf.offsets.agf_seqno);
-    const agi = yield* vol.reading(() => vol.needHeader(ag, 2, AGI_MAGIC));
-    checkHeader(agi, ag, XfsAgi.offsets.agi_seqno);
-    agf.hold();
-    agi.hold();
-    for (const [structure, view, at] of [['agf', agf.view, XfsAgf.offsets.agf_length], ['agi', agi.view, XfsAgi.offsets.agi_length]] as const) {
-      if (view.getUint32(at) !== agLength(info, ag)) report.add(structure, 'length', `a length of ${view.getUint32(at)} blocks`, { group: ag });
+    const agf = (yield* vol.reading(() => vol.needHeader(ag, 1, AGF_MAGIC))).hold();
+    try {
+      checkHeader(agf, ag, F.agf_seqno);
+      const agi = (yield* vol.reading(() => vol.needHeader(ag, 2, AGI_MAGIC))).hold();
+      try {
+        checkHeader(agi, ag, I.agi_seqno);
+        return yield* new GroupChecker(context, ag, agf.view, agi.view).check();
+      } finally {
+        agi.put();
+      }
+    } finally {
+      agf.put();
     }
-    space.add(ag, { start: 0, count: Math.ceil((4 * info.sectorSize) / info.blockSize), owner: OWNERS.FS, offset: 0, flags: 0 });
-    const treeBlocks = yield* checkFreeSpace(context, agf.view);
-    yield* checkFreeList(context, agf.view);
-    const chunks = yield* checkInodeTrees(context, agi.view);
-    const before = info.hasRmapbt ? yield* readRmaps(context, agf.view) : undefined;
-    const refs = info.hasReflink ? yield* readRefs(context, agf.view) : undefined;
-    const buckets = Array.from({ length: AGI_BUCKETS }, (_, i) => agi.view.getUint32(XfsAgi.offsets.agi_unlinked + i * 4)).filter((head) => head !== NULL_AGINO);
-    const at = XfsAgf.offsets;
-    void treeBlocks;
-    return {
-      chunks,
-      rmaps: before,
-      refs,
-      buckets,
-      counts: {
-        icount: agi.view.getUint32(XfsAgi.offsets.agi_count),
-        ifree: agi.view.getUint32(XfsAgi.offsets.agi_freecount),
-        fdblocks: agf.view.getUint32(at.agf_freeblks) + agf.view.getUint32(at.agf_flcount) + (info.hasLazyCount ? agf.view.getUint32(at.agf_btreeblks) : 0),
-      },
-    };
   } catch (error) {
     report.caught('agf', error, { group: ag });
     return undefined;
