@@ -65,8 +65,7 @@ export function storedAcl(wire: Uint8Array): Uint8Array {
   entries.forEach(({ tag, perm, id }, i) => {
     const at = 4 + i * 12;
     out.setUint32(at, tag);
-    // Entries that name nobody have no id.
-    out.setUint32(at + 4, tag === TAG_USER || tag === TAG_GROUP ? id : 0);
+    out.setUint32(at + 4, tag === TAG_USER || tag === TAG_GROUP ? id : NO_ID);
     out.setUint16(at + 8, perm);
   });
   return stored;
