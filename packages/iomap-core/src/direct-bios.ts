@@ -5,36 +5,31 @@
  * I2: `done` is what was transferred well from the start on, up to the first byte that was not.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { FsError, roundDown, submitAll, type BioRequest, type Io } from '@iomap/io';
-import type { DioOps, Iomap, IomapInode } from './iomap.js';
+import { FsError, roundDown, submit, submitAll, type Bio, type BioRequest, type Io } from '@iomap/io';
+import type { DioOps, Iomap, IomapInode, IomapOps } from './iomap.js';
+import { isValid } from './iter.js';
 
 /** Zeroes to pad with; longer padding repeats them. */
 const ZEROES = new Uint8Array(64 * 1024);
 
-/** Bytes of the call that one bio carries: [pos, end) of the file. */
-interface Piece {
-  readonly request: BioRequest;
-  readonly pos: number;
-  readonly end: number;
+/** Zeroes to write before and behind the bytes of a call. */
+export interface Padding {
+  readonly head: number;
+  readonly tail: number;
 }
 
-/** A stretch of the file that goes to one stretch of the device. */
-export interface Stretch {
-  readonly iomap: Iomap & { readonly device: BlockDevice };
-  /** Of the file. */
-  readonly pos: number;
-  readonly bytes: Uint8Array;
-  /** Zeroes to write before and behind `bytes`. */
-  readonly headPad: number;
-  readonly tailPad: number;
-}
+export const NO_PADDING: Padding = Object.freeze({ head: 0, tail: 0 });
 
 export class DirectBios<I extends IomapInode> {
   readonly #inode: I;
   readonly #dops: DioOps<I>;
   readonly #op: 'read' | 'write';
-  readonly #pieces: Piece[] = [];
-  /** The first piece that failed; -1 = none. */
+  #requests: BioRequest[] = [];
+  /** Where in the file each of them begins. */
+  readonly #starts: number[] = [];
+  /** By which mappings, but the last: made when it is needed. */
+  #sampled: Iomap[] | undefined;
+  /** The first that failed; -1 = none. */
   #failed = -1;
   /** The last device that was written to. */
   device: BlockDevice | undefined;
@@ -43,32 +38,35 @@ export class DirectBios<I extends IomapInode> {
     this.#inode = inode;
     this.#dops = dops;
     this.#op = op;
+    this.#sampled = undefined;
     this.device = undefined;
   }
 
-  get count(): number {
-    return this.#pieces.length;
-  }
-
-  /** Adds the bios of a stretch. `atomic`: it is one bio, all or nothing. */
-  add(stretch: Stretch, atomic = false): void {
-    const { iomap, pos, bytes, headPad, tailPad } = stretch;
+  /**
+   * Adds the bios of [from, to) of `buffer`, which is at `pos` of the file, where `iomap` says. The device is there (checked before).
+   * @param atomic it is one bio, all or nothing
+   */
+  add(iomap: Iomap, pos: number, buffer: Uint8Array, from: number, to: number, padding = NO_PADDING, atomic = false): void {
     const { device } = iomap;
+    if (device === undefined) return;
     this.device = device;
-    const total = headPad + bytes.length + tailPad;
-    const most = atomic ? total : roundDown(device.limits.maxBioBytes, device.sectorSize);
-    const addr = iomap.addr + (pos - headPad - iomap.offset);
+    const bytes = from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to);
+    const { head, tail } = padding;
+    const total = head + bytes.length + tail;
+    const { maxBioBytes } = device.limits;
+    const most = atomic || total <= maxBioBytes ? total : roundDown(maxBioBytes, device.sectorSize);
+    const addr = iomap.addr + (pos - head - iomap.offset);
     for (let at = 0; at < total; at += most) {
       const end = Math.min(total, at + most);
-      const segments = cut(stretch, at, end);
-      const request: BioRequest = {
-        kind: 'bio',
-        target: device,
-        bio: { op: this.#op, pos: addr + at, segments, lengthBytes: end - at, ...(atomic ? { atomic } : {}) },
-      };
-      const from = Math.max(pos, pos - headPad + at);
-      const sent = this.#dops.submitIo?.(this.#inode, request, from) ?? request;
-      this.#pieces.push({ request: sent, pos: from, end: Math.min(pos + bytes.length, pos - headPad + end) });
+      const segments = total === bytes.length && most >= total ? [bytes] : cut(bytes, head, at, end);
+      const op = this.#op;
+      const bio: Bio = atomic
+        ? { op, pos: addr + at, segments, lengthBytes: end - at, atomic }
+        : { op, pos: addr + at, segments, lengthBytes: end - at };
+      const request: BioRequest = { kind: 'bio', target: device, bio };
+      const start = Math.max(pos, pos - head + at);
+      this.#requests.push(this.#dops.submitIo?.(this.#inode, request, start) ?? request);
+      this.#starts.push(start);
     }
   }
 
@@ -78,51 +76,64 @@ export class DirectBios<I extends IomapInode> {
    * @returns why some failed, if any did (then see `failedAt`)
    */
   *submit(fua: boolean): Io<FsError | undefined> {
-    if (this.#pieces.length === 0) return undefined;
-    const { cache } = this.#inode.mapping;
-    const { counters, trace } = cache;
-    const requests = this.#pieces.map(({ request }) => (fua ? { ...request, bio: { ...request.bio, fua } } : request));
-    for (const { bio } of requests) {
-      const { pos: addr, lengthBytes: len, segments, atomic = false } = bio;
-      if (this.#op === 'read') {
-        counters.readBios++;
-        counters.readBioBytes += len;
-      } else {
-        counters.writeBios++;
-        counters.writeBioBytes += len;
-        if (fua) counters.fuaBios++;
-        if (atomic) counters.atomicBios++;
-      }
-      trace?.({ type: 'bio', ino: this.#inode.ino, op: this.#op, addr, len, segments: segments.length, fua, atomic });
-    }
+    if (this.#requests.length === 0) return undefined;
+    if (fua) this.#requests = this.#requests.map((one) => ({ ...one, bio: { ...one.bio, fua } }));
+    const requests = this.#requests;
+    for (const { bio } of requests) this.#count(bio, fua);
+    const only = requests.length === 1 ? requests[0] : undefined;
     try {
-      yield* submitAll(requests);
+      yield* only === undefined ? submitAll(requests) : submit(only);
       return undefined;
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
-      this.#failed = requests.findIndex((one) => one.result?.ok !== true);
+      this.#failed = only === undefined ? requests.findIndex((one) => one.result?.ok !== true) : 0;
       return error;
     }
   }
 
+  #count({ pos: addr, lengthBytes: len, segments, atomic = false }: Bio, fua: boolean): void {
+    const { counters, trace } = this.#inode.mapping.cache;
+    if (this.#op === 'read') {
+      counters.readBios++;
+      counters.readBioBytes += len;
+    } else {
+      counters.writeBios++;
+      counters.writeBioBytes += len;
+      if (fua) counters.fuaBios++;
+      if (atomic) counters.atomicBios++;
+    }
+    trace?.({ type: 'bio', ino: this.#inode.ino, op: this.#op, addr, len, segments: segments.length, fua, atomic });
+  }
+
   /** The first byte of the file that was not transferred, at most `end`. */
   failedAt(end: number): number {
-    // Pieces are in the order of the file.
-    return this.#failed < 0 ? end : Math.min(end, this.#pieces[this.#failed]?.pos ?? end);
+    // In the order of the file.
+    return this.#failed < 0 ? end : Math.min(end, this.#starts[this.#failed] ?? end);
+  }
+
+  /** Another mapping comes next: remembers this one for `stillMapped`. */
+  keep(iomap: Iomap): void {
+    if (iomap.type === 'mapped') (this.#sampled ??= []).push({ ...iomap });
+  }
+
+  /** All that was read lies where it did when its place was looked up. */
+  stillMapped(ops: IomapOps<I>): boolean {
+    for (const iomap of this.#sampled ?? []) if (!isValid(ops, this.#inode, iomap)) return false;
+    return true;
   }
 }
 
-/** The segments of [from, to) of a stretch with its padding. */
-function cut({ bytes, headPad }: Stretch, from: number, to: number): Uint8Array[] {
+/** [from, to) of `bytes` with `head` zeroes before it and zeroes behind, as segments. */
+function cut(bytes: Uint8Array, head: number, from: number, to: number): Uint8Array[] {
   const segments: Uint8Array[] = [];
-  const dataEnd = headPad + bytes.length;
+  const dataEnd = head + bytes.length;
   for (let at = from; at < to; ) {
     let end: number;
-    if (at >= headPad && at < dataEnd) {
+    if (at >= head && at < dataEnd) {
       end = Math.min(to, dataEnd);
-      segments.push(bytes.subarray(at - headPad, end - headPad));
+      segments.push(bytes.subarray(at - head, end - head));
     } else {
-      end = Math.min(to, at < headPad ? headPad : to, at + ZEROES.length);
+      end = Math.min(to, at < head ? head : to, at + ZEROES.length);
       segments.push(ZEROES.subarray(0, end - at));
     }
     at = end;

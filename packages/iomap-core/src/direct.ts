@@ -12,11 +12,11 @@
 import { FsError, roundDown, roundUp, submitBio, type Io } from '@iomap/io';
 import { checkAtomic } from './atomic.js';
 import { PLAIN, wouldWait, type IoControl } from './control.js';
-import { DirectBios } from './direct-bios.js';
+import { DirectBios, NO_PADDING } from './direct-bios.js';
 import { exclusive, invalidateSlow, writeOut } from './invalidate.js';
 import {
   IOMAP_ATOMIC, IOMAP_DIRECT, IOMAP_F_ATOMIC_BIO, IOMAP_F_BUFFERED, IOMAP_F_DIRTY, IOMAP_F_NEW, IOMAP_F_SHARED, IOMAP_NOWAIT,
-  IOMAP_OVERWRITE_ONLY, IOMAP_WRITE, type DioOps, type Iomap, type IomapInode, type IomapOps,
+  IOMAP_OVERWRITE_ONLY, IOMAP_WRITE, type DioEnd, type DioOps, type Iomap, type IomapInode, type IomapOps,
 } from './iomap.js';
 import { IomapIter } from './iter.js';
 import { bufferedRead } from './read.js';
@@ -29,11 +29,13 @@ const SECTOR_BYTES_MAX = 65_536;
 
 const invalid = (why: string, inode: IomapInode, pos: number): FsError => new FsError('EINVAL', { why, detail: { ino: inode.ino, pos } });
 
+const NOTHING: DioEnd['fresh'] = Object.freeze([]);
+
 /** A call under way: what its steps found. */
 class DirectCall<I extends IomapInode> {
   readonly bios: DirectBios<I>;
   readonly dops: DioOps<I>;
-  readonly fresh: { pos: number; end: number }[] = [];
+  fresh: DioEnd['fresh'] = NOTHING;
   unwritten = false;
   shared = false;
   /** Only blocks that were there and written: FUA alone makes it durable. */
@@ -60,6 +62,9 @@ function checkAligned(iomap: Iomap, inode: IomapInode, pos: number, len: number)
 /**
  * Reads into `bytes` from the device; clips at the size. `pos` and the buffer's length are multiples of the device's sector size;
  * what the buffer has behind the end of the file stays as it was.
+ *
+ * A store into the mapped file may give a shared block another place (copy on write) while the old one is being read, and then the old
+ * one may become another file's: where the map changed meanwhile, all is read again, with faults kept out.
  * @returns bytes read; 0 at or past the end
  * Waits on: writeback of the range, `begin`, the reads (together).
  * @throws FsError EINVAL (alignment), EIO (with `partial`: only when nothing before it was read), EAGAIN (`nowait`)
@@ -70,61 +75,99 @@ export function* directRead<I extends IomapInode>(
   const { mapping, size } = inode;
   const want = Math.min(bytes.length, size - pos);
   if (want <= 0) return 0;
-  const { counters, trace } = mapping.cache;
-  counters.directReads++;
-  if (control.nowait === true && (mapping.nextDirty(pos, pos + want) !== undefined || mapping.isInFlight(pos, pos + want))) {
-    throw wouldWait(inode);
+  mapping.cache.counters.directReads++;
+  const once = yield* readDirect(inode, ops, new DirectCall(inode, dops, 'read'), pos, bytes, control);
+  if (once >= 0) return once; // guard: direct-read-checks-map (pitfall 14) | without: return Math.abs(once);
+  const { invalidateLock } = mapping;
+  if (control.nowait === true && !invalidateLock.tryWrite()) throw wouldWait(inode);
+  const unlock = control.nowait === true ? () => { invalidateLock.unlockWrite(); } : yield* exclusive(invalidateLock);
+  try {
+    return Math.abs(yield* readDirect(inode, ops, new DirectCall(inode, dops, 'read'), pos, bytes, control));
+  } finally {
+    unlock();
   }
-  yield* writeOut(inode, pos, pos + want); // guard: direct-read-writes-out (pitfall 14)
-  const call = new DirectCall(inode, dops, 'read');
+}
+
+/** The answer is negative where the map changed while it was read by. */
+function* readDirect<I extends IomapInode>(
+  inode: I, ops: IomapOps<I>, call: DirectCall<I>, pos: number, bytes: Uint8Array, control: IoControl,
+): Io<number> {
+  const { mapping, size } = inode;
+  const want = Math.min(bytes.length, size - pos);
+  const { counters, trace } = mapping.cache;
+  if (mapping.folioCount > 0) {
+    if (control.nowait === true && (mapping.nextDirty(pos, pos + want) !== undefined || mapping.isInFlight(pos, pos + want))) {
+      throw wouldWait(inode);
+    }
+    yield* writeOut(inode, pos, pos + want); // guard: direct-read-writes-out (pitfall 14)
+  }
   // A copy of what the last sector will overwrite (a Buffer's own `slice` would be a view).
   const behind = bytes.length > want ? new Uint8Array(bytes.subarray(want, want + SECTOR_BYTES_MAX)) : undefined;
   const iter = new IomapIter(inode, ops, pos, want, IOMAP_DIRECT | (control.nowait === true ? IOMAP_NOWAIT : 0));
   let failure: FsError | undefined;
   try {
-    yield* iter.run((it) => readStep(it, call, pos, bytes)); // goes on over all extents, also for `nowait`
+    // Goes on over all extents, also for `nowait`.
+    while (iter.pos < iter.limit) {
+      if (iter.pos > pos) call.bios.keep(iter.iomap);
+      if (!iter.peek()) yield* iter.begin();
+      const failed = needsCache(iter.iomap)
+        ? yield* readThroughCache(iter, pos, bytes)
+        : attempt(readStep, iter, call, pos, bytes);
+      if (failed !== undefined || !iter.peekFinish()) yield* iter.finish(failed);
+    }
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     failure = error;
+  } finally {
+    iter.cancelled();
   }
   const failed = yield* call.bios.submit(false);
   if (behind !== undefined) bytes.set(behind, want);
   const done = call.bios.failedAt(iter.pos) - pos;
   const error = failed ?? failure;
-  yield* endIo(inode, call, { pos, done, write: false, atomic: false, error });
+  if (call.dops.endIo !== undefined) yield* endIo(inode, call, { pos, done, write: false, atomic: false, error });
   const isShort = control.partial === true || (error === failure && error?.code === 'EAGAIN');
   if (error !== undefined && (done === 0 || !isShort)) throw error;
+  if (!iter.valid() || !call.bios.stillMapped(ops)) return -done;
   counters.directReadBytes += done;
   trace?.({ type: 'direct-read', ino: inode.ino, pos, len: bytes.length, done });
   return done;
 }
 
-function* readStep<I extends IomapInode>(iter: IomapIter<I>, call: DirectCall<I>, start: number, bytes: Uint8Array): Io<void> {
-  const { inode, iomap, pos, mapEnd } = iter;
-  const into = bytes.subarray(pos - start, mapEnd - start);
-  if (iomap.type === 'delalloc' || (iomap.flags & IOMAP_F_BUFFERED) !== 0) {
-    inode.mapping.cache.trace?.({ type: 'direct-fallback', ino: inode.ino, pos, len: into.length });
-    iter.done = yield* bufferedRead(inode, iter.ops, pos, into);
-    return;
+const needsCache = ({ type, flags }: Iomap): boolean => type === 'delalloc' || (flags & IOMAP_F_BUFFERED) !== 0;
+
+/** A step that direct I/O cannot do; its failure is for `finish`. */
+function* readThroughCache<I extends IomapInode>(
+  iter: IomapIter<I>, start: number, bytes: Uint8Array,
+): Io<{ readonly error: unknown } | undefined> {
+  const { inode, pos, mapEnd } = iter;
+  inode.mapping.cache.trace?.({ type: 'direct-fallback', ino: inode.ino, pos, len: mapEnd - pos });
+  try {
+    iter.done = yield* bufferedRead(inode, iter.ops, pos, bytes.subarray(pos - start, mapEnd - start));
+    return undefined;
+  } catch (error) {
+    return { error };
   }
-  if (iomap.type === 'inline') {
+}
+
+function readStep<I extends IomapInode>(iter: IomapIter<I>, call: DirectCall<I>, start: number, bytes: Uint8Array): void {
+  const { inode, iomap, pos, mapEnd } = iter;
+  if (iomap.type === 'mapped') {
+    const { device } = iomap;
+    checkAligned(iomap, inode, pos, 0);
+    // The end of the file may lie in a sector: the buffer has room for all of it.
+    const whole = Math.min(roundUp(mapEnd, device?.sectorSize ?? 1) - start, bytes.length);
+    checkAligned(iomap, inode, pos, whole - (pos - start));
+    call.bios.add(iomap, pos, bytes, pos - start, whole);
+  } else if (iomap.type === 'inline') {
     const data = iomap.inlineData;
     const from = pos - iomap.offset;
-    const n = Math.min(into.length, (data?.length ?? 0) - from);
+    const n = Math.min(mapEnd - pos, (data?.length ?? 0) - from);
     if (data === undefined || n <= 0) throw new FsError('EUCLEAN', { why: 'inline data ends too soon', detail: { ino: inode.ino, pos } });
-    into.set(data.subarray(from, from + n));
+    bytes.set(data.subarray(from, from + n), pos - start);
     iter.done = n;
     return;
-  }
-  if (iomap.type === 'mapped') {
-    checkAligned(iomap, inode, pos, 0);
-    const { device } = iomap;
-    if (device === undefined) return;
-    // The end of the file may lie in a sector: the buffer has room for all of it.
-    const whole = Math.min(roundUp(mapEnd, device.sectorSize) - start, bytes.length);
-    checkAligned(iomap, inode, pos, whole - (pos - start));
-    call.bios.add({ iomap: { ...iomap, device }, pos, bytes: bytes.subarray(pos - start, whole), headPad: 0, tailPad: 0 });
-  } else into.fill(0);
+  } else bytes.fill(0, pos - start, mapEnd - start);
   iter.done = mapEnd - pos;
 }
 
@@ -167,8 +210,10 @@ export function* directWrite<I extends IomapInode>(
 function* writeDirect<I extends IomapInode>(
   inode: I, ops: IomapOps<I>, call: DirectCall<I>, pos: number, bytes: Uint8Array, control: IoControl,
 ): Io<number> {
+  const { mapping } = inode;
   const end = pos + bytes.length;
-  if (!(yield* clearTheWay(inode, ops, pos, end, control))) {
+  const isClear = mapping.folioCount === 0 && pos <= inode.size && control.overwriteOnly !== true;
+  if (!isClear && !(yield* clearTheWay(inode, ops, pos, end, control))) {
     if (control.overwriteOnly === true) throw wouldWait(inode);
     call.fallback = true;
     return 0;
@@ -183,9 +228,8 @@ function* writeDirect<I extends IomapInode>(
   try {
     while (iter.pos < iter.limit && !call.fallback) {
       if (!iter.peek()) yield* iter.begin();
-      yield* iter.finish(attempt(() => {
-        writeStep(iter, call, pos, bytes);
-      }));
+      const failed = attempt(writeStep, iter, call, pos, bytes);
+      if (failed !== undefined || !iter.peekFinish()) yield* iter.finish(failed);
     }
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
@@ -201,7 +245,7 @@ function* writeDirect<I extends IomapInode>(
   if (atomic && failed !== undefined) done = 0;
   let error = failed ?? failure;
   try {
-    yield* endIo(inode, call, { pos, done, write: true, atomic, error });
+    if (call.dops.endIo !== undefined) yield* endIo(inode, call, { pos, done, write: true, atomic, error });
   } catch (caught) {
     if (!(caught instanceof FsError)) throw caught;
     error = caught;
@@ -209,7 +253,7 @@ function* writeDirect<I extends IomapInode>(
   }
   if (pos + done > inode.size) inode.size = pos + done;
   // Readers may have brought in what the device held before.
-  yield* invalidateSlow(inode, pos, end); // guard: direct-invalidates-after (pitfall 14)
+  if (mapping.folioCount > 0) yield* invalidateSlow(inode, pos, end); // guard: direct-invalidates-after (pitfall 14)
   if (error === undefined) return done;
   call.fallback = false;
   const isShort = error === failure || control.partial === true;
@@ -218,9 +262,12 @@ function* writeDirect<I extends IomapInode>(
 }
 
 /** Runs a plain step; its failure is for `finish`. */
-function attempt(step: () => void): { readonly error: unknown } | undefined {
+function attempt<I extends IomapInode>(
+  step: (iter: IomapIter<I>, call: DirectCall<I>, start: number, bytes: Uint8Array) => void,
+  iter: IomapIter<I>, call: DirectCall<I>, start: number, bytes: Uint8Array,
+): { readonly error: unknown } | undefined {
   try {
-    step();
+    step(iter, call, start, bytes);
     return undefined;
   } catch (error) {
     return { error };
@@ -274,7 +321,7 @@ function writeStep<I extends IomapInode>(iter: IomapIter<I>, call: DirectCall<I>
   if ((flags & IOMAP_OVERWRITE_ONLY) !== 0 && !onlyOverwrites) throw wouldWait(inode); // guard: overwrite-only (pitfall 14)
   if (!onlyOverwrites || (iomap.flags & IOMAP_F_DIRTY) !== 0) call.overwrites = false; // guard: fua-only-overwrites (pitfall 14)
   if ((flags & IOMAP_ATOMIC) !== 0) checkAtomicMap(iter);
-  if ((iomap.flags & IOMAP_F_NEW) !== 0) call.fresh.push({ pos, end: mapEnd });
+  if ((iomap.flags & IOMAP_F_NEW) !== 0) call.fresh = [...call.fresh, { pos, end: mapEnd }];
   call.unwritten ||= type === 'unwritten';
   call.shared ||= isShared;
   const headPad = isNew ? pos % blockSize : 0; // guard: direct-pads-head (pitfall 14) | without: const headPad = 0;
@@ -283,8 +330,8 @@ function writeStep<I extends IomapInode>(iter: IomapIter<I>, call: DirectCall<I>
   const blockEnd = Math.min(roundUp(mapEnd, blockSize), iomap.offset + iomap.length);
   const tailPad = padsTail ? blockEnd - mapEnd : 0; // guard: direct-pads-tail (pitfall 14) | without: const tailPad = 0;
   const atomicBio = (flags & IOMAP_ATOMIC) !== 0 && (iomap.flags & IOMAP_F_ATOMIC_BIO) !== 0;
-  const data = bytes.subarray(pos - start, mapEnd - start);
-  call.bios.add({ iomap: { ...iomap, device }, pos, bytes: data, headPad, tailPad }, atomicBio);
+  const padding = headPad + tailPad > 0 ? { head: headPad, tail: tailPad } : NO_PADDING;
+  call.bios.add(iomap, pos, bytes, pos - start, mapEnd - start, padding, atomicBio);
   iter.done = mapEnd - pos;
 }
 
@@ -302,11 +349,12 @@ function* endIo<I extends IomapInode>(
   inode: I, call: DirectCall<I>,
   end: { pos: number; done: number; write: boolean; atomic: boolean; error: FsError | undefined },
 ): Io<void> {
-  if (call.dops.endIo === undefined) return;
+  const { dops, unwritten, shared, fresh } = call;
+  const { pos, done, write, atomic, error } = end;
   try {
-    yield* call.dops.endIo(inode, { ...end, unwritten: call.unwritten, shared: call.shared, fresh: call.fresh });
-  } catch (error) {
-    if (end.error === undefined || !(error instanceof FsError)) throw error; // guard: end-io-error-precedence (pitfall 15) | without: throw error;
+    if (dops.endIo !== undefined) yield* dops.endIo(inode, { pos, done, write, unwritten, shared, atomic, fresh, error });
+  } catch (caught) {
+    if (error === undefined || !(caught instanceof FsError)) throw caught; // guard: end-io-error-precedence (pitfall 15) | without: throw caught;
   }
 }
 

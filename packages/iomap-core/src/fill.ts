@@ -255,6 +255,9 @@ export class Fill<I extends IomapInode> {
     this.#end = Math.min(this.#end, roundUp(demandEnd, this.#mapping.blockSize));
     const at = demand.at + this.delivered;
     yield* bypassRead(this.#inode, iter.iomap, iter.pos, demand.bytes.subarray(at, at + n));
+    // A store that gave a shared block another place meanwhile: the old one may be another file's by now.
+    iter.stale = !iter.valid(); // guard: bypass-read-checks-map (pitfall 14, 17)
+    if (iter.stale) return;
     this.delivered += n;
     iter.done = n;
   }

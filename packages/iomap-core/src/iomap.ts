@@ -69,6 +69,8 @@ export interface IomapOps<I extends IomapInode> {
    * would have to be given back): `written` bytes of `length` were done.
    */
   end?(inode: I, pos: number, length: number, written: number, flags: number, iomap: Iomap): Io<void>;
+  /** `end` has work only where less was done than a mapping with IOMAP_F_NEW has: the core calls it only then. */
+  readonly endIfShort?: boolean;
   /** In place of `end` where the task was cancelled in the step: gives back what `begin` took. A plain function: nobody can wait. */
   cancel?(inode: I, pos: number, length: number, written: number, flags: number, iomap: Iomap): void;
   /** `begin` obeys `IOMAP_NOWAIT`: it throws EAGAIN, with nothing changed, rather than wait. Absent: only `peek` serves no-wait calls. */

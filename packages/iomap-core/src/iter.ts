@@ -2,9 +2,10 @@
  * The mapping iterator: goes through [pos, limit) of a file one mapping at a time.
  *
  * A step is: `peek()` (plain), and where that says no `begin()` (Io); then work, which adds what it did to `done`; then
- * `finish()`, which calls the filesystem's `end` and moves on. `run(step)` is that loop.
+ * `finish()`, which calls the filesystem's `end` and moves on, or its plain twin `peekFinish()`. `run(step)` is that loop.
  *
- * I1: every `begin` and true `peek` is followed by one `end`, or by one `cancel` where the task was cancelled in the step.
+ * I1: every `begin` and true `peek` is followed by one `end`, or by one `cancel` where the task was cancelled in the step; by none
+ * where `end` has nothing to do (`peek` of a read; `IomapOps.endIfShort`).
  * I2: a mapping that does not cover `pos`, or lies outside its device, is EUCLEAN and is never used (it may come from an image).
  * I3: an error of `end` does not hide that of the step, and takes the step's progress back.
  * I4: a step that found its mapping stale is sampled again; what was NEW the first time stays NEW, but where others have written it.
@@ -12,8 +13,12 @@
  */
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { wouldWait } from './control.js';
-import { IOMAP_F_NEW, IOMAP_NOWAIT, newIomap, type Iomap, type IomapInode, type IomapOps } from './iomap.js';
+import {
+  IOMAP_F_NEW, IOMAP_NOWAIT, IOMAP_UNSHARE, IOMAP_WRITE, IOMAP_ZERO, newIomap, type Iomap, type IomapInode, type IomapOps,
+} from './iomap.js';
 
+/** For these `begin` and `peek` may take something that `end` gives back. */
+const CHANGES = IOMAP_WRITE | IOMAP_ZERO | IOMAP_UNSHARE;
 /** Stale samplings in a row before an operation gives up. */
 const STALE_MAX = 10_000;
 
@@ -40,6 +45,8 @@ export class IomapIter<I extends IomapInode> {
   #newMapped = false;
   /** A `begin` or true `peek` has had no `end` yet. */
   #open = false;
+  /** It was a `peek` that mapped the step. */
+  #peeked = false;
 
   constructor(inode: I, ops: IomapOps<I>, pos: number, len: number, flags: number) {
     this.inode = inode;
@@ -81,26 +88,48 @@ export class IomapIter<I extends IomapInode> {
       this.#sampled(false);
     } catch (error) {
       // I1, also for a mapping that cannot be used. I3: its own error is the one to tell.
-      yield* this.#end(this.limit - this.pos, { error });
+      if (this.#endIsDue(this.limit - this.pos)) yield* this.#end(this.limit - this.pos, { error });
+      this.#open = false;
       throw error;
     }
   }
 
   /** True while the sampled mapping holds; ask under the folio lock. */
   valid(): boolean {
-    return (
-      this.ops.folioOps?.valid?.(this.inode, this.iomap) ??
-      this.iomap.validityCookie === this.inode.mapping.validityCookie
-    );
+    return isValid(this.ops, this.inode, this.iomap);
   }
 
   /** Ends the step and moves on by `done`. `failure` is what the step threw, if it did; it is thrown again. */
   *finish(failure?: { readonly error: unknown }): Io<void> {
     const { done } = this;
-    yield* this.#end(this.mapEnd - this.pos, failure);
+    const len = this.mapEnd - this.pos;
+    if (this.#endIsDue(len)) yield* this.#end(len, failure);
+    this.#open = false;
     this.#keepNew();
     this.pos += done;
     if (failure !== undefined) throw failure.error;
+    this.#checkProgress(done);
+  }
+
+  /** `finish` of a step that went well, where `end` has nothing to do; false = call `finish`. */
+  peekFinish(): boolean {
+    if (this.#endIsDue(this.mapEnd - this.pos)) return false;
+    const { done } = this;
+    this.#open = false;
+    this.#keepNew();
+    this.pos += done;
+    this.#checkProgress(done);
+    return true;
+  }
+
+  #endIsDue(len: number): boolean {
+    const { ops, iomap, done } = this;
+    if (ops.end === undefined) return false;
+    if (this.#peeked && (this.flags & CHANGES) === 0) return false;
+    return ops.endIfShort !== true || (done < len && (iomap.flags & IOMAP_F_NEW) !== 0);
+  }
+
+  #checkProgress(done: number): void {
     if (done > 0) {
       this.#staleCount = 0;
       this.#idleCount = 0;
@@ -126,7 +155,7 @@ export class IomapIter<I extends IomapInode> {
         } catch (error) {
           failure = { error };
         }
-        yield* this.finish(failure);
+        if (failure !== undefined || !this.peekFinish()) yield* this.finish(failure);
       }
     } finally {
       this.cancelled();
@@ -173,6 +202,7 @@ export class IomapIter<I extends IomapInode> {
   #sampled(peeked: boolean): void {
     const { iomap, inode, pos } = this;
     this.#open = true;
+    this.#peeked = peeked;
     const { trace } = inode.mapping.cache;
     if (trace !== undefined) {
       trace({
@@ -207,6 +237,11 @@ export class IomapIter<I extends IomapInode> {
       this.#newMapped = iomap.type === 'mapped';
     }
   }
+}
+
+/** True while a sampled mapping holds. */
+export function isValid<I extends IomapInode>(ops: IomapOps<I>, inode: I, iomap: Iomap): boolean {
+  return ops.folioOps?.valid?.(inode, iomap) ?? iomap.validityCookie === inode.mapping.validityCookie;
 }
 
 /** I2: throws EUCLEAN when the mapping cannot be used for `pos`. */

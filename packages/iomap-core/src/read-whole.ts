@@ -54,7 +54,11 @@ export function peekReadWhole<I extends IomapInode>(
         if (!ops.peek(inode, size - 1, 1, 0, last, last)) return -1;
       }
       const end = readPart(inode, iomap, cache, at, bytes);
-      if (end < 0) return -1;
+      if (end < 0) {
+        // A device that is never read so: whoever comes next need not try.
+        inode.wasRead ||= iomap.type === 'mapped' && iomap.device?.readNow === undefined;
+        return -1;
+      }
       at = end;
     }
   } catch (error) {
@@ -72,17 +76,22 @@ export function peekReadWhole<I extends IomapInode>(
 export function* readWhole<I extends IomapInode>(inode: I, ops: IomapOps<I>, bytes: Uint8Array): Io<number> {
   const { cache } = inode.mapping;
   const iter = new IomapIter(inode, ops, 0, inode.size, 0);
+  let isWhole = true;
   try {
-    yield* iter.run(function* (step) {
-      const end = readPart(inode, step.iomap, cache, step.pos, bytes);
-      if (end < 0) throw new FsError('ENOTSUP', { why: 'not to be read whole' });
-      step.done = end - step.pos;
-    });
+    while (isWhole && iter.pos < iter.limit) {
+      if (!iter.peek()) yield* iter.begin();
+      const end = readPart(inode, iter.iomap, cache, iter.pos, bytes);
+      isWhole = end >= 0;
+      if (isWhole) iter.done = end - iter.pos;
+      if (!iter.peekFinish()) yield* iter.finish();
+    }
   } catch (error) {
     if (error instanceof FsError) return -1;
     throw error;
+  } finally {
+    iter.cancelled();
   }
-  return finished(inode, cache, bytes);
+  return isWhole ? finished(inode, cache, bytes) : -1;
 }
 
 function finished(inode: IomapInode, cache: PageCache, bytes: Uint8Array): number {

@@ -162,7 +162,8 @@ export function peekBufferedWrite<I extends IomapInode>(
       return n;
     }
   }
-  if (ops.peek === undefined || ops.end !== undefined || ops.folioOps?.getFolio !== undefined) return -1;
+  // What is mapped here is used whole, or was there before.
+  if (ops.peek === undefined || (ops.end !== undefined && ops.endIfShort !== true) || ops.folioOps?.getFolio !== undefined) return -1;
   if (folio === undefined) {
     const start = roundDown(pos, blockSize);
     folio = mapping.tryAlloc(start, roundUp(pos + n - start, blockSize));

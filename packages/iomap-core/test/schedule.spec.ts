@@ -26,3 +26,7 @@ it.each([201339, 5003400])('once failed: a truncate comes before the block that 
 it('once failed: an atomic write inside another was kept when the outer one was written (seed 150003479)', () => {
   expect(runSchedule(150003479).calls).toBeGreaterThan(0);
 });
+
+it('once failed: a direct read of a block that a store moved and its other owner then overwrote (seed 150004725)', () => {
+  expect(runSchedule(150004725).calls).toBeGreaterThan(0);
+});

@@ -1,13 +1,15 @@
 /** Bugs that real iomap conversions had, by their number: direct I/O beside the cache. */
+import type { BlockDevice } from '@iomap/block-device';
 import { FsError, runAsync, runSync, type Io } from '@iomap/io';
 import { directRead, directWrite } from '../direct.js';
 import { IOMAP_F_SHARED, type DioOps, type IomapOps } from '../iomap.js';
 import { MappedFile } from '../mapped-file.js';
-import { extentRig } from '../testing/extent-rig.js';
+import { bufferedRead } from '../read.js';
+import { extentRig, type ExtentRig } from '../testing/extent-rig.js';
 import type { ExtentFile } from '../testing/extent-file.js';
-import { extentOps, type ExtentInode } from '../testing/index.js';
+import { extentOps, reflink, type ExtentInode } from '../testing/index.js';
 import { allAre, BLOCK, filled, rig, type Rig } from '../testing/pitfall-rig.js';
-import { slowDevice } from '../testing/rig.js';
+import { oldDevice, slowDevice } from '../testing/rig.js';
 import { invalidateRange } from '../truncate.js';
 
 const none: DioOps<ExtentFile> = {};
@@ -91,6 +93,56 @@ describe('14: direct I/O and the page cache', () => {
     await Promise.all([writing, storing]);
     expect(order).toEqual(['direct', 'store']);
     expect([r.read(10, 1)[0], r.read(11, 1)[0]]).toEqual([5, 9]);
+  });
+
+  describe('a store moves a shared block to another place while the old one is being read', () => {
+    /** A file that shares its block with another, on a device that does `meanwhile` once, just before it reads. */
+    const shared = (meanwhile: () => void, bypassReadBytes = Infinity): { r: ExtentRig; arm: () => void } => {
+      const base = oldDevice(512 * BLOCK);
+      let armed = false;
+      const { readNow, ...rest } = base;
+      expect(readNow).toBeDefined();
+      const device: BlockDevice = { ...rest, name: 'base', synchronous: true, sizeBytes: base.sizeBytes, sectorSize: 512, readOnly: false, limits: base.limits,
+        submit(bio) {
+          if (armed && bio.op === 'read') {
+            armed = false;
+            meanwhile();
+          }
+          return base.submit(bio);
+        },
+        close: () => undefined };
+      const r = extentRig({ device }, { bypassReadBytes });
+      r.write(0, filled(2 * BLOCK, 1));
+      runSync(reflink(r.file.inode, r.other.inode));
+      r.drop();
+      return { r, arm: () => (armed = true) };
+    };
+    /** A store gives the file a block of its own; then the other, who has the old one alone now, writes into it. */
+    const steal = (r: ExtentRig): void => {
+      const memory = runSync(r.file.map());
+      runSync(memory.write(10, filled(4, 7)));
+      runSync(r.file.inode.writeback({ pos: 0, len: Infinity }));
+      runSync(r.other.write(0, filled(2 * BLOCK, 9)));
+      runSync(r.other.inode.writeback({ pos: 0, len: Infinity }));
+      memory.close();
+    };
+
+    it('14: a direct read gives nobody else\'s bytes', () => {
+      const bytes = new Uint8Array(2 * BLOCK);
+      const { r, arm } = shared(() => { steal(r); });
+      arm();
+      expect(runSync(r.file.readDirect(0, bytes))).toBe(bytes.length);
+      expect([bytes[0], bytes[10], bytes[14], bytes[BLOCK]]).toEqual([1, 7, 1, 1]);
+    });
+
+    it('17: a read that bypasses the cache gives nobody else\'s bytes', () => {
+      const bytes = new Uint8Array(2 * BLOCK);
+      const { r, arm } = shared(() => { steal(r); }, BLOCK);
+      arm();
+      expect(runSync(bufferedRead(r.file.inode, extentOps, 0, bytes))).toBe(bytes.length);
+      expect([bytes[0], bytes[10], bytes[14], bytes[BLOCK]]).toEqual([1, 7, 1, 1]);
+      expect(r.cache.counters.bypassReadBytes).toBeGreaterThan(0);
+    });
   });
 
   it('a fall-back of nothing drops nothing', () => {
