@@ -61,7 +61,7 @@ export const xfsDriver: Driver = {
     return raw === undefined ? [] : xfsFacts(raw, yield* logText(readLogState(device)));
   },
   plan(request) {
-    const pieces = ({ data }: SourceInode): number => (isRuns(data) ? data.length : 16);
+    const pieces = ({ data }: SourceInode): number | undefined => (isRuns(data) ? data.length : undefined);
     return { sizeBytes: bulkSize(request.root, mkfsRequest(request), { generous: request.generosity > 0, pieces }) };
   },
   bulkBuild: (device, request, tree) => bulkBuild(device, { ...tree, format: mkfsRequest(request), env: request.env }),

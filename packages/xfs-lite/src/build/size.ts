@@ -14,6 +14,8 @@ import { planRooms, roomBlocks } from './space.js';
 const MIB = 2 ** 20;
 const STEP_BYTES = 64 * 1024;
 const TRIES_MAX = 400;
+/** Pieces that a file with holes is in, where nobody knows. */
+const PIECES_USUAL = 16;
 /** Beside inline attributes a directory or target may have to leave the inode: counted as if it did. */
 const NARROW_BYTES = 52;
 
@@ -21,7 +23,7 @@ export interface SizeOptions<N> {
   /** As if no file had holes, and with a little more room: after a first try ran out of space. */
   readonly generous?: boolean;
   /** Pieces of data that a file with holes is in, where that is known. */
-  readonly pieces?: (node: N) => number;
+  readonly pieces?: (node: N) => number | undefined;
 }
 
 interface Sizes {
@@ -34,11 +36,11 @@ function fileBlocks<N extends BulkNode<N>>(node: N, { plan }: Sizes, options: Si
   const whole = divCeil(node.size, blockSize);
   if (node.dataBytes >= node.size) return whole;
   // A piece of data may begin and end inside a block.
-  const pieces = options.pieces?.(node) ?? 16;
-  const data = options.generous === true ? whole : Math.min(whole, divCeil(node.dataBytes, blockSize) + 2 * pieces);
-  const most = options.generous === true ? divCeil(whole, 2) : Math.min(pieces, data);
-  // Mappings beyond what the inode holds are in a tree.
-  return data + (most <= 4 ? 0 : divCeil(most, treeShape('bmap', blockSize).leafMax / 2));
+  const pieces = options.pieces?.(node);
+  const data = options.generous === true ? whole : Math.min(whole, divCeil(node.dataBytes, blockSize) + 2 * (pieces ?? PIECES_USUAL));
+  // Mappings beyond what the inode holds are in a tree; at worst every block is one.
+  const mappings = Math.min(pieces ?? data, data);
+  return data + (mappings <= 4 ? 0 : 1 + divCeil(mappings, treeShape('bmap', blockSize).leafMax / 2));
 }
 
 function attributesOf<N extends BulkNode<N>>(node: N): readonly AttrItem[] {

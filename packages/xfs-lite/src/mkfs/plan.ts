@@ -129,17 +129,28 @@ function planGroups(settings: MkfsSettings, sizeBytes: number, unit: number, wid
   return groups;
 }
 
-/** What mkfs.xfs calls the smallest log, in blocks, for its defaults; more where a feature makes transactions larger. */
-function smallestLog(settings: MkfsSettings, dirBlockSize: number, agBytes: number): number {
+/** The smallest logs, in blocks by block size: with the defaults, with rmapbt, with nrext64. */
+const SMALLEST_LOG = {
+  usual: new Map([[1024, 3527], [2048, 2484], [4096, 1368], [8192, 1128], [16_384, 1002], [32_768, 768], [65_536, 512]]),
+  rmapbt: new Map([[1024, 5363], [2048, 4266], [4096, 3075], [8192, 2810], [16_384, 2671], [32_768, 2605], [65_536, 2180]]),
+  nrext64: new Map([[1024, 8681], [2048, 6115], [4096, 4049], [8192, 3739], [16_384, 2600], [32_768, 1600], [65_536, 1100]]),
+};
+/** From this size of a group on the trees of the largest transaction may have a level more. */
+const DEEP_GROUP_BYTES = 75 * MIB;
+/** How many units of a striped log the padding of the largest transactions comes to. */
+const LOG_PADDING_UNITS = 57;
+
+/** What mkfs.xfs calls the smallest log, in blocks, for its defaults; at least that for others. @param unit bytes of the log's stripe */
+function smallestLog(settings: MkfsSettings, dirBlockSize: number, agBytes: number, unit: number): number {
   const { blockSize, reflink, rmapbt, nrext64 } = settings;
-  const usual = new Map([[1024, 3527], [2048, 2484], [4096, 1368], [8192, 1128], [16_384, 1002], [32_768, 768], [65_536, 512]]);
-  const grown = new Map([[1024, 5363], [2048, 4700], [4096, 4049], [8192, 3300], [16_384, 2600], [32_768, 1600], [65_536, 1100]]);
-  let blocks = (rmapbt || nrext64 ? grown : usual).get(blockSize) ?? LOG_BLOCKS_MIN;
-  if (rmapbt && blockSize === 4096) blocks = 3075;
-  if (!reflink && !rmapbt && !nrext64 && blockSize === 4096) blocks = 857;
-  if (blockSize === 2048 && !rmapbt && !nrext64) blocks = agBytes <= 16 * MIB ? 1872 : agBytes <= 32 * MIB ? 2076 : 2484;
-  if (blockSize === 16_384 && !rmapbt && !nrext64 && agBytes <= 16 * MIB) blocks = 609;
+  const isUsual = !rmapbt && !nrext64;
+  let blocks = SMALLEST_LOG[rmapbt ? 'rmapbt' : nrext64 ? 'nrext64' : 'usual'].get(blockSize) ?? LOG_BLOCKS_MIN;
+  if (agBytes > DEEP_GROUP_BYTES) blocks = Math.max(blocks + 200, Math.ceil(blocks * 1.2));
+  else if (!reflink && isUsual && blockSize === 4096) blocks = 857;
+  else if (blockSize === 2048 && isUsual) blocks = agBytes <= 16 * MIB ? 1872 : agBytes <= 32 * MIB ? 2076 : 2484;
+  else if (blockSize === 16_384 && isUsual && agBytes <= 16 * MIB) blocks = 609;
   if (dirBlockSize > 16_384) blocks = Math.max(blocks, Math.ceil((9 * MIB) / blockSize));
+  if (unit > 0) blocks += Math.ceil((LOG_PADDING_UNITS * unit) / blockSize);
   return Math.max(LOG_BLOCKS_MIN, blocks);
 }
 
@@ -159,13 +170,15 @@ interface LogRoom {
   readonly firstFree: number;
   /** Blocks that it is aligned to, 0 = none. */
   readonly align: number;
+  /** Bytes of its stripe, 0 = none. */
+  readonly unit: number;
   readonly freeListBlocks: number;
 }
 
-function planLog(settings: MkfsSettings, { groups, dirBlockSize, firstFree, align, freeListBlocks }: LogRoom): { block: number; blocks: number } {
+function planLog(settings: MkfsSettings, { groups, dirBlockSize, firstFree, align, unit, freeListBlocks }: LogRoom): { block: number; blocks: number } {
   const { blockSize } = settings;
   const bytes = groups.dblocks * blockSize;
-  let min = smallestLog(settings, dirBlockSize, groups.agBlocks * blockSize);
+  let min = smallestLog(settings, dirBlockSize, groups.agBlocks * blockSize, unit);
   if (bytes >= GIB) min = Math.max(min, LOG_BYTES_MIN / blockSize);
   const block = align > 0 ? roundUp(firstFree, align) : firstFree;
   const max = Math.min(LOG_BLOCKS_MAX, Math.floor(LOG_BYTES_MAX / blockSize), groups.agBlocks - firstFree - freeListBlocks - 5);
@@ -225,7 +238,7 @@ export function planXfs(settings: MkfsSettings, sizeBytes: number, deviceSector:
   const freeListBlocks = 2 * Math.min(2, freeTreeLevels(blockSize, groups.agBlocks)) + (settings.rmapbt ? 2 : 0);
   const logUnit = logUnitBytes(settings, sectorSize, unit);
   const align = divCeil(logUnit, blockSize);
-  const log = planLog(settings, { groups, dirBlockSize, firstFree, align, freeListBlocks });
+  const log = planLog(settings, { groups, dirBlockSize, firstFree, align, unit: logUnit, freeListBlocks });
   const logAg = Math.floor(groups.agCount / 2);
   const cluster = Math.floor((8192 * (inodeSize / 256)) / blockSize);
   const inoAlign = settings.sparse ? Math.floor((INODES_PER_CHUNK * inodeSize) / blockSize) : cluster;
