@@ -18,7 +18,7 @@ import {
   type WritebackOps,
 } from '@iomap/iomap-core';
 import type { MapRun } from './extent-cache.js';
-import { atomicWriteMax, markAtomic } from './map-direct.js';
+import { atomicWriteMax, DurablePlaces, markAtomic } from './map-direct.js';
 import type { BlockMap, MappedInode } from './map.js';
 import { truncateBlocks, unmapRun } from './map-truncate.js';
 
@@ -33,6 +33,8 @@ export interface MapIo<I extends MappedFile> {
   readonly device: BlockDevice;
   /** Runs a change of the image: a corrupt structure that it meets shuts the mount down. */
   guarded<T>(io: Io<T>): Io<T>;
+  /** fsync of a file, data first. Absent: no atomic writes. */
+  sync?(inode: I): Io<void>;
 }
 
 /** Fills `out` from a run of the block map that starts at `fileBlock`. */
@@ -64,6 +66,7 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
     return true;
   };
   const atomicMax = atomicWriteMax(io);
+  const durable = new DurablePlaces<I>((inode) => io.sync?.(inode) ?? nothing());
   return {
     atomicWriteMax: () => atomicMax,
     endIfShort: true,
@@ -74,7 +77,9 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
       if (!map.peek(inode, fileBlock, scratch, flags === 0)) return false;
       if (scratch.block === 0 && isCreate(flags)) return false;
       fill(io, inode, fileBlock, scratch, out);
-      if ((flags & IOMAP_ATOMIC) !== 0) markAtomic(out, pos, length, flags);
+      if ((flags & IOMAP_ATOMIC) === 0) return true;
+      if (!durable.has(inode, pos + length)) return false;
+      markAtomic(out, pos, length, flags);
       return true;
     },
     *begin(inode, pos, length, flags, out) {
@@ -91,6 +96,7 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
       fill(io, inode, fileBlock, run, out);
       if (isNew) out.flags = IOMAP_F_NEW;
       markAtomic(out, pos, length, flags);
+      if ((flags & IOMAP_ATOMIC) !== 0) yield* durable.settle(inode, pos + length);
     },
     *end(inode, pos, length, written, flags, iomap) {
       if ((iomap.flags & IOMAP_F_NEW) === 0 || written >= length || !isCreate(flags)) return;
@@ -99,6 +105,10 @@ export function mapIomapOps<I extends MappedFile>(io: MapIo<I>): IomapOps<I> {
       yield* takeBack(io, inode, from, iomap.offset + iomap.length);
     },
   };
+}
+
+function* nothing(): Io<void> {
+  // Nobody to ask: there are no atomic writes then.
 }
 
 /** Frees the blocks of [pos, end) that were new and that nothing was written to; the block of `pos` stays where it lies inside. */

@@ -57,7 +57,7 @@ export class FileOps {
       },
       sync,
     };
-    this.iomap = mapIomapOps(io);
+    this.iomap = mapIomapOps(this.#host);
     this.#dio = mapDioOps(this.#host);
   }
 

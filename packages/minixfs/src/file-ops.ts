@@ -1,5 +1,5 @@
 /** The data operations of a file: reads, writes, truncation, over iomap-core and the block map. */
-import { flushFile, mapDioOps, mapDirectRead, mapFile, truncateBlocks, type DirectHost } from '@iomap/block-map';
+import { flushFile, mapDioOps, mapDirectRead, mapFile, mapIomapOps, truncateBlocks, type DirectHost } from '@iomap/block-map';
 import { FsError, type Io } from '@iomap/io';
 import {
   bmap,
@@ -34,7 +34,6 @@ export class FileOps {
   /** @param sync fsync of a file's data */
   constructor(vol: Volume, sync: (inode: MinixInode) => Io<void>) {
     this.#vol = vol;
-    this.iomap = vol.iomapOps;
     this.#host = {
       map: vol.map,
       device: vol.device,
@@ -48,6 +47,7 @@ export class FileOps {
       },
       sync,
     };
+    this.iomap = mapIomapOps(this.#host);
     this.#dio = mapDioOps(this.#host);
   }
 
