@@ -129,7 +129,7 @@ function leafAttr(inode: XfsInode, { view, bytes, entries, count }: Leaf, index:
 /** Looks through one leaf: found, 0 = not here, -1 = maybe in the next. */
 function searchLeaf(inode: XfsInode, leaf: Leaf, hash: number, wanted: { flags: number; raw: Name }): Found | 0 | -1 {
   const { view, bytes, entries, count } = leaf;
-  for (let i = lowerBound(view, entries, count, hash); i < count; i++) {
+  for (let i = lowerBound(bytes, entries, count, hash); i < count; i++) {
     if (view.getUint32(entries + i * 8) !== hash) return 0;
     const attr = leafAttr(inode, leaf, i);
     if ((attr.flags & NAMESPACE_BITS) !== wanted.flags || (attr.flags & ATTR.INCOMPLETE) !== 0) continue;

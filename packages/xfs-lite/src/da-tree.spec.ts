@@ -20,6 +20,6 @@ describe('the hash of names', () => {
     [1, 5, 5, 5, 9].forEach((hash, i) => {
       view.setUint32(8 + i * 8, hash);
     });
-    expect([0, 1, 2, 5, 6, 9, 10].map((hash) => lowerBound(view, 8, 5, hash))).toEqual([0, 0, 1, 1, 4, 4, 5]);
+    expect([0, 1, 2, 5, 6, 9, 10].map((hash) => lowerBound(new Uint8Array(view.buffer), 8, 5, hash))).toEqual([0, 0, 1, 1, 4, 4, 5]);
   });
 });

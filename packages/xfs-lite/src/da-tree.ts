@@ -10,7 +10,7 @@ import { DA_MAGIC, DA_NODE } from './ondisk-trees.js';
 import type { Volume } from './volume.js';
 
 /** The kernel's limit on tree levels. */
-const DEPTH_MAX = 5;
+export const DEPTH_MAX = 5;
 
 export interface DaLeaf {
   readonly block: DirBlock;
@@ -41,10 +41,29 @@ export function sameNameCi(a: string, b: string): boolean {
   return true;
 }
 
-function requireTree(vol: Volume, inode: XfsInode, fork: Fork, fileBlock: number): DirBlock | undefined {
+export function requireTree(vol: Volume, inode: XfsInode, fork: Fork, fileBlock: number): DirBlock | undefined {
   const block = needTree(vol, inode, fork, fileBlock);
   if (isHole(block)) throw corrupt('a hash tree points into a hole', { ino: inode.ino, block: fileBlock });
   return block;
+}
+
+/** A block above the leaves: pairs of the last hash and the file block of each child. */
+export interface DaNode {
+  readonly view: DataView;
+  readonly level: number;
+  readonly count: number;
+  /** Where the pairs start. */
+  readonly entries: number;
+}
+
+/** Undefined: it is none, or cannot be one. */
+export function nodeOf(vol: Volume, { view, bytes }: DirBlock): DaNode | undefined {
+  const v = vol.info.v5 ? 1 : 0;
+  const entries = DA_NODE.entries[v];
+  const count = view.getUint16(DA_NODE.count[v]);
+  const level = view.getUint16(DA_NODE.level[v]);
+  const fits = view.getUint16(8) === DA_MAGIC.node[v] && count > 0 && entries + count * 8 <= bytes.length && level > 0 && level <= DEPTH_MAX;
+  return fits ? { view, level, count, entries } : undefined;
 }
 
 /**
@@ -59,19 +78,18 @@ export function daLookup(vol: Volume, inode: XfsInode, fork: Fork, root: number,
   for (let depth = 0; depth <= DEPTH_MAX; depth++) {
     const block = requireTree(vol, inode, fork, fileBlock);
     if (block === undefined) return undefined;
-    const { view, bytes } = block;
+    const { view } = block;
     const magic = view.getUint16(8);
     if (magic !== DA_MAGIC.node[v]) {
       if (expected > 0) throw corrupt('a hash tree of uneven depth', { ino: inode.ino, pos: block.pos });
       return { block, fileBlock, magic };
     }
-    const entries = DA_NODE.entries[v];
-    const count = view.getUint16(DA_NODE.count[v]);
-    const level = view.getUint16(DA_NODE.level[v]);
-    if (count === 0 || entries + count * 8 > bytes.length || level === 0 || level > DEPTH_MAX || (expected >= 0 && level !== expected)) {
-      throw corrupt(`a block of a hash tree with level ${level} and ${count} entries`, { ino: inode.ino, pos: block.pos });
+    const node = nodeOf(vol, block);
+    if (node === undefined || (expected >= 0 && node.level !== expected)) {
+      throw corrupt('a block of a hash tree with a wrong level or count', { ino: inode.ino, pos: block.pos });
     }
-    const at = lowerBound(view, entries, count, hash);
+    const { entries, count, level } = node;
+    const at = lowerBound(block.bytes, entries, count, hash);
     fileBlock = view.getUint32(entries + Math.min(at, count - 1) * 8 + 4);
     expected = level - 1;
   }
@@ -89,13 +107,17 @@ export function daNext(vol: Volume, inode: XfsInode, fork: Fork, leaf: DaLeaf): 
   return { block, fileBlock: forward, magic };
 }
 
+/** A big-endian word. Of bytes, since a `DataView` and its buffer would be two more places in memory to fetch on the way to it. */
+export const wordAt = (bytes: Uint8Array, at: number): number =>
+  (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
+
 /** Index of the first of `count` eight-byte entries whose leading 32 bits are at least `hash`. */
-export function lowerBound(view: DataView, entries: number, count: number, hash: number): number {
+export function lowerBound(bytes: Uint8Array, entries: number, count: number, hash: number): number {
   let low = 0;
   let high = count;
   while (low < high) {
     const mid = (low + high) >>> 1;
-    if (view.getUint32(entries + mid * 8) < hash) low = mid + 1;
+    if (wordAt(bytes, entries + mid * 8) < hash) low = mid + 1;
     else high = mid;
   }
   return low;

@@ -7,7 +7,8 @@
  */
 import { corrupt, type FsError, type Io } from '@iomap/io';
 import type { DirEmit, FileType, Name } from '@iomap/vfs';
-import { daHash, daHashCi, daLookup, daNext, lowerBound, sameNameCi } from './da-tree.js';
+import { daHash, daHashCi, daLookup, daNext, lowerBound, sameNameCi, wordAt } from './da-tree.js';
+import type { DirIndex } from './dir-index.js';
 import { isHole, needDirData, needTree, nextMapped, type DirBlock } from './dir-blocks.js';
 import type { XfsInode } from './inode.js';
 import { FORMAT } from './ondisk.js';
@@ -95,7 +96,7 @@ const leafStart = (vol: Volume): number => DIR_SPACE_BYTES / vol.info.blockSize;
 
 /** A leaf's entries: pairs of hash and address, sorted. */
 interface Leaf {
-  readonly view: DataView;
+  readonly bytes: Uint8Array;
   readonly entries: number;
   readonly count: number;
 }
@@ -106,29 +107,29 @@ function blockLeaf(inode: XfsInode, block: DirBlock): Leaf {
   const count = view.getUint32(bytes.length - 8);
   const entries = bytes.length - 8 - count * 8;
   if (entries < DIR2_DATA_HDR_BYTES) throw bad(inode, `${count} leaf entries in a block`, 'count');
-  return { view, entries, count };
+  return { bytes, entries, count };
 }
 
 function leafOf(vol: Volume, inode: XfsInode, block: DirBlock): Leaf {
   const v = vol.info.v5 ? 1 : 0;
-  const { view, bytes } = block;
+  const { bytes } = block;
   const entries = DIR_LEAF.entries[v];
-  const count = view.getUint16(DIR_LEAF.count[v]);
+  const count = wordAt(bytes, DIR_LEAF.count[v]) >>> 16;
   if (entries + count * 8 > bytes.length) throw bad(inode, `${count} entries in a leaf`, 'count');
-  return { view, entries, count };
+  return { bytes, entries, count };
 }
 
 /** The inode number at a leaf's address when its name is `name`: 0 = another name, undefined = missing. */
-function compareAt(vol: Volume, inode: XfsInode, address: number, name: Name): number | undefined {
+function compareAt(vol: Volume, inode: XfsInode, index: DirIndex | undefined, address: number, name: Name): number | undefined {
   const { dirBlockSize, asciiCi, v5 } = vol.info;
   const offset = address * DIR_ADDRESS_UNIT;
-  const index = Math.floor(offset / dirBlockSize);
-  const at = offset - index * dirBlockSize;
-  const block = needDirData(vol, inode, index);
+  const number = Math.floor(offset / dirBlockSize);
+  const at = offset - number * dirBlockSize;
+  const block = index === undefined ? needDirData(vol, inode, number) : index.data(vol, inode, number);
   if (block === undefined) return undefined;
   if (isHole(block)) throw bad(inode, 'a leaf entry points into a hole', 'address');
-  const { view, bytes } = block;
-  const length = at + 12 <= bytes.length ? view.getUint8(at + 8) : 0;
+  const { bytes } = block;
+  const length = at + 12 <= bytes.length ? (bytes[at + 8] ?? 0) : 0;
   if (at < (v5 ? DIR3_DATA_HDR_BYTES : DIR2_DATA_HDR_BYTES) || length === 0 || at + 9 + length + 2 > bytes.length) {
     throw bad(inode, 'a leaf entry points at no entry', 'address');
   }
@@ -138,38 +139,42 @@ function compareAt(vol: Volume, inode: XfsInode, address: number, name: Name): n
   } else {
     for (let i = 0; i < length; i++) if (bytes[at + 9 + i] !== name.charCodeAt(i)) return 0;
   }
-  return inoAt(view, at, 8);
+  return (wordAt(bytes, at) % 2 ** 24) * 2 ** 32 + wordAt(bytes, at + 4);
 }
 
 /** Looks through the entries of `hash` in one leaf: the number, 0 = not here, -1 = maybe in the next leaf, undefined = missing. */
-function searchLeaf(vol: Volume, inode: XfsInode, leaf: Leaf, hash: number, name: Name): number | undefined {
-  const { view, entries, count } = leaf;
-  for (let i = lowerBound(view, entries, count, hash); i < count; i++) {
-    if (view.getUint32(entries + i * 8) !== hash) return 0;
-    const address = view.getUint32(entries + i * 8 + 4);
+function searchLeaf(vol: Volume, inode: XfsInode, index: DirIndex | undefined, leaf: Leaf, hash: number, name: Name): number | undefined {
+  const { bytes, entries, count } = leaf;
+  for (let i = lowerBound(bytes, entries, count, hash); i < count; i++) {
+    if (wordAt(bytes, entries + i * 8) !== hash) return 0;
+    const address = wordAt(bytes, entries + i * 8 + 4);
     if (address === 0) continue; // removed
-    const ino = compareAt(vol, inode, address, name);
+    const ino = compareAt(vol, inode, index, address, name);
     if (ino !== 0) return ino;
   }
   return -1;
 }
 
-function lookupBlocks(vol: Volume, inode: XfsInode, hash: number, name: Name): number | undefined {
-  const root = leafStart(vol);
-  const top = needTree(vol, inode, inode.data, root);
-  if (top === undefined) return undefined;
-  if (isHole(top)) {
-    const block = needDirData(vol, inode, 0);
-    if (block === undefined) return undefined;
-    if (isHole(block) || block.view.getUint32(0) !== DIR_MAGIC.block[vol.info.v5 ? 1 : 0]) {
-      throw bad(inode, 'a directory with neither an index nor one block', 'magic');
-    }
-    const found = searchLeaf(vol, inode, blockLeaf(inode, block), hash, name);
-    return found === -1 ? 0 : found;
+/** Block form. */
+function lookupBlock(vol: Volume, inode: XfsInode, hash: number, name: Name): number | undefined {
+  const block = needDirData(vol, inode, 0);
+  if (block === undefined) return undefined;
+  if (isHole(block) || block.view.getUint32(0) !== DIR_MAGIC.block[vol.info.v5 ? 1 : 0]) {
+    throw bad(inode, 'a directory with neither an index nor one block', 'magic');
   }
-  let leaf = daLookup(vol, inode, inode.data, root, hash);
+  const found = searchLeaf(vol, inode, undefined, blockLeaf(inode, block), hash, name);
+  return found === -1 ? 0 : found;
+}
+
+function lookupBlocks(vol: Volume, inode: XfsInode, hash: number, name: Name): number | undefined {
+  const index = vol.dirIndexes.of(vol, inode);
+  const root = leafStart(vol);
+  const top = index === undefined ? needTree(vol, inode, inode.data, root) : undefined;
+  if (top === undefined && index === undefined) return undefined;
+  if (isHole(top)) return lookupBlock(vol, inode, hash, name);
+  let leaf = index === undefined ? daLookup(vol, inode, inode.data, root, hash) : index.leaf(vol, inode, hash);
   for (let hops = 0; leaf !== undefined && hops < HOPS_MAX; hops++) {
-    const found = searchLeaf(vol, inode, leafOf(vol, inode, leaf.block), hash, name);
+    const found = searchLeaf(vol, inode, index, leafOf(vol, inode, leaf.block), hash, name);
     if (found !== -1) return found;
     if (leaf.magic === DA_MAGIC.leaf1[vol.info.v5 ? 1 : 0]) return 0;
     const next = daNext(vol, inode, inode.data, leaf);

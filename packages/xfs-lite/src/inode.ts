@@ -6,6 +6,7 @@ import { corrupt, FsError, RwLock, type Timespec } from '@iomap/io';
 import type { AddressSpace } from '@iomap/page-cache';
 import { S_IFMT, type Inode } from '@iomap/vfs';
 import { sumMatches } from './crc32c.js';
+import type { DirIndex } from './dir-index.js';
 import { Fork } from './fork.js';
 import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, NULL_AGINO, XfsDinode } from './ondisk.js';
 import { inoToBlock, type SuperInfo } from './super.js';
@@ -76,6 +77,9 @@ export class XfsInode implements Inode {
   attr: Fork | undefined = undefined;
   /** Directory blocks that are not contiguous, put together: see dir-blocks.ts. */
   assembled: Map<number, { readonly bytes: Uint8Array; readonly view: DataView; readonly pos: number }> | undefined = undefined;
+  /** Of a large directory: see dir-index.ts, which counts there when it is due. */
+  index: DirIndex | undefined = undefined;
+  indexPatience = 0;
   #mapping: AddressSpace | undefined = undefined;
   readonly #makeMapping: (inode: XfsInode) => AddressSpace;
 

@@ -12,8 +12,8 @@ export const mountOptionsSchema = z
     env: z.custom<Env>((value) => typeof value === 'object' && value !== null && 'now' in value && 'random' in value).optional(),
     /** Memory for file data, bytes. */
     pageCacheBytes: z.number().int().min(MIB).default(64 * MIB),
-    /** Memory for metadata blocks, bytes. */
-    bufferCacheBytes: z.number().int().min(256 * 1024).default(16 * MIB),
+    /** Memory for metadata blocks, bytes, as far as there are any. The blocks of a directory of a million names take 40 MiB. */
+    bufferCacheBytes: z.number().int().min(256 * 1024).default(64 * MIB),
     /** Largest folio of the page cache, bytes; a power of two. */
     folioMaxBytes: z.number().int().min(65_536).optional(),
     /** Largest readahead window, bytes; 0 = none. */

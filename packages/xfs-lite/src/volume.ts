@@ -9,6 +9,7 @@ import type { BlockDevice } from '@iomap/block-device';
 import type { Buf, BufferCache, BufOps } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
 import type { PageCache } from '@iomap/page-cache';
+import { DirIndexes } from './dir-index.js';
 import type { MapRun } from './extents.js';
 import type { ForkOverrides } from './fork.js';
 import { headerOps } from './ag.js';
@@ -36,6 +37,7 @@ export class Volume {
   overrides: ForkOverrides | undefined = undefined;
   /** For look-ups of blocks, which are plain and make none of their own. */
   readonly run: MapRun = { block: -1, count: 0, unwritten: false };
+  readonly dirIndexes = new DirIndexes();
   /** What the last `need` that failed asked for. */
   #missingPos = -1;
   #missingBytes = 0;
@@ -55,7 +57,7 @@ export class Volume {
    * What it evicts may be in a caller's hands, who goes on with it: the bytes of a buffer that was let go stay what they are.
    */
   need(pos: number, bytes: number, ops: BufOps): Buf | undefined {
-    const buf = this.buffers.readNow(pos, bytes, ops);
+    const buf = this.buffers.peek(pos, ops) ?? this.buffers.readNow(pos, bytes, ops);
     if (buf !== undefined && buf.bytes.length === bytes) return buf;
     this.#missingPos = pos;
     this.#missingBytes = bytes;

@@ -1,10 +1,11 @@
 /** XFS as the tests see it: images by mkfs.xfs, opened as files (they are large and sparse). */
-import { oracle } from '@iomap/conformance';
+import { assertTreesEqual, describeFsTree, describeHostTree, oracle, withLoopMount } from '@iomap/conformance';
 import type { BlockDevice } from '@iomap/block-device';
 import { openFileDevice } from '@iomap/block-device/node';
 import { runSync } from '@iomap/io';
 import type { FiemapExtent } from '@iomap/vfs';
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { join as joinPath } from 'node:path';
 import { mount, type XfsFileSystem, type XfsInode } from '../src/index.js';
 
 /** An empty image by mkfs.xfs. */
@@ -89,4 +90,54 @@ export function kernelMaps(paths: readonly string[], ends: readonly number[]): M
     join(pieces, { logical: Number(first) * 512, physical: Number(physical) * 512, length: (Number(last) - Number(first) + 1) * 512, kind }, end);
   }
   return out;
+}
+
+/** Compares everything that the kernel shows of an image with what we read. */
+export function compareWithKernel(image: string, what: string): void {
+  withLoopMount(image, { type: 'xfs', options: ['ro', 'norecovery'] }, (mounted) => {
+    const theirs = describeHostTree(mounted);
+    withMount(image, (fs) => {
+      const ours = runSync(describeFsTree(fs));
+      assertTreesEqual(theirs, ours, { times: ['atime', 'mtime', 'ctime'], symlinkModes: true }, what);
+      const files = [...theirs].filter(([, node]) => node.type === 'file' && node.size > 0);
+      const inodes = files.map(([path]) => {
+        let ino = fs.rootIno;
+        for (const part of path.split('/')) ino = runSync(fs.lookup(runSync(fs.readInode(ino)), part));
+        return runSync(fs.readInode(ino));
+      });
+      const paths = files.map(([path]) => joinPath(mounted, path));
+      const plain = paths.map((path, i) => ({ path, i })).filter(({ i }) => /^[\x20-\x7e]*$/.test(files[i]?.[0] ?? ''));
+      const ends = plain.map(({ i }) => Math.ceil((inodes[i]?.size ?? 0) / fs.traits.blockSize) * fs.traits.blockSize);
+      const maps = kernelMaps(plain.map(({ path }) => path), ends);
+      expect(maps.length).toBe(plain.length);
+      plain.forEach(({ i }, n) => {
+        const inode = inodes[i];
+        if (inode !== undefined) expect({ path: files[i]?.[0], map: ourMap(fs, inode) }).toEqual({ path: files[i]?.[0], map: maps[n] });
+      });
+      expectLookups(fs, theirs.keys());
+    });
+  });
+}
+
+/** Every name of the root's folders is found by its hash, with the index in core and without, and others are not. */
+function expectLookups(fs: XfsFileSystem, paths: Iterable<string>): void {
+  const root = runSync(fs.readInode(fs.rootIno));
+  const dirs = new Map<string, readonly XfsInode[]>();
+  for (const path of paths) {
+    const [folder = '', name, ...rest] = path.split('/');
+    if (name === undefined || rest.length > 0) continue;
+    let pair = dirs.get(folder);
+    if (pair === undefined) {
+      const ino = runSync(fs.lookup(root, folder));
+      pair = [runSync(fs.readInode(ino)), runSync(fs.readInode(ino))];
+      dirs.set(folder, pair);
+    }
+    const [indexed, plain] = pair;
+    if (indexed === undefined || plain === undefined) continue;
+    plain.indexPatience = Infinity;
+    const found = runSync(fs.lookup(plain, name));
+    expect(found).toBeGreaterThan(0);
+    expect(runSync(fs.lookup(indexed, name))).toBe(found);
+    for (const dir of pair) expect(runSync(fs.lookup(dir, `${name}~`))).toBe(0);
+  }
 }
