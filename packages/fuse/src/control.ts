@@ -1,9 +1,15 @@
-/** What both loops share with the supervisor (three words of memory) and know about /dev/fuse (which errors mean what). */
+/** What both loops share with the supervisor (a few words of memory) and know about /dev/fuse (which errors mean what). */
 
-/** Places in the shared words: wishes, 1 = mounted (-1 = not to be), 1 = something is dirty. */
+/**
+ * Places in the shared words: wishes, 1 = mounted (-1 = not to be), 1 = something is dirty, requests served (it may turn
+ * over), 1 = requests come thick (pace.ts).
+ */
 export const CONTROL_WISHES = 0;
 export const CONTROL_MOUNTED = 1;
 export const CONTROL_DIRTY = 2;
+export const CONTROL_REQUESTS = 3;
+export const CONTROL_BUSY = 4;
+export const CONTROL_BYTES = 20;
 
 /** Wishes: set by the supervisor, taken by the loop. */
 export const CONTROL_WRITEBACK = 1;

@@ -16,6 +16,7 @@ import { Channel } from './channel.js';
 import { CONTROL_DIRTY, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
 import { handle } from './dispatch.js';
 import { mayFit } from './full-wait.js';
+import type { Pace } from './pace.js';
 import { NO_REPLY, type Session } from './session.js';
 import { Writeback } from './writeback.js';
 
@@ -40,6 +41,7 @@ class Server {
   readonly #control: Int32Array;
   readonly #writeback: Writeback;
   readonly #served: () => void;
+  readonly #pace: Pace | undefined;
   readonly #idle: Channel[] = [];
   #channels = 0;
   #isServed = false;
@@ -48,7 +50,8 @@ class Server {
   /** Wakes who waits for a task to end. */
   #ended: () => void = () => undefined;
 
-  constructor(transport: Transport, session: Session, control: Int32Array, served: () => void) {
+  constructor(transport: Transport, session: Session, control: Int32Array, served: () => void, pace?: Pace) {
+    this.#pace = pace;
     this.#transport = transport;
     this.#session = session;
     this.#control = control;
@@ -111,6 +114,7 @@ class Server {
       }
       if (reply !== NO_REPLY && !this.#transport.send(channel, reply)) await runAsync(session.takeBack(channel));
       this.#writeback.count();
+      this.#pace?.count();
       if (!this.#isServed && session.agreed !== undefined) {
         this.#isServed = true;
         this.#served();
@@ -125,6 +129,7 @@ class Server {
  * Serves until the connection is gone or the supervisor says stop, and all that was begun is answered.
  * @param control shared with the supervisor (control.ts)
  * @param served called once, after INIT has been answered
+ * @param pace told of every request, see pace.ts
  */
-export const serveAsync = (transport: Transport, session: Session, control: Int32Array, served: () => void): Promise<void> =>
-  new Server(transport, session, control, served).run();
+export const serveAsync = (transport: Transport, session: Session, control: Int32Array, served: () => void, pace?: Pace): Promise<void> =>
+  new Server(transport, session, control, served, pace).run();

@@ -9,6 +9,7 @@ import { Channel, REPLY_AT, REQUEST_AT } from './channel.js';
 import { CONTROL_DIRTY, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK, meaningOf } from './control.js';
 import { handle } from './dispatch.js';
 import { FullWait } from './full-wait.js';
+import type { Pace } from './pace.js';
 import { NO_REPLY, type Session } from './session.js';
 import { Writeback } from './writeback.js';
 
@@ -37,6 +38,8 @@ function send(fd: number, session: Session, channel: Channel, length: number): v
 export interface Calls {
   readonly served: () => void;
   readonly wake: () => void;
+  /** Told of every request. */
+  readonly pace: Pace;
 }
 
 /**
@@ -44,8 +47,9 @@ export interface Calls {
  * @param control shared with the supervisor (control.ts)
  * @param served called once, after INIT has been answered
  * @param wake asks the supervisor for requests of its own: see full-wait.ts
+ * @param pace see pace.ts
  */
-export function serveSync(fd: number, session: Session, control: Int32Array, { served, wake }: Calls): void {
+export function serveSync(fd: number, session: Session, control: Int32Array, { served, wake, pace }: Calls): void {
   let channel = new Channel(session.options.requestBytes);
   const full = new FullWait(session, wake);
   const answer = (answered: Channel, length: number): void => {
@@ -67,6 +71,7 @@ export function serveSync(fd: number, session: Session, control: Int32Array, { s
         channel = next;
       }
       writeback.count();
+      pace.count();
       if (!isServed && session.agreed !== undefined) {
         isServed = true;
         served();

@@ -9,11 +9,13 @@
  * statfs(2), which is never answered from a cache.
  */
 import { closeSync, openSync, readFileSync, stat, statfs, writeSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FsError } from '@iomap/io';
-import { CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
+import { CONTROL_BYTES, CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
 import { deviceName, FS_TYPE, run, SERVER_TITLE } from './mountpoint.js';
 import { kernelOptions, permissionsOf, type Mounter, type ServeOptions } from './options.js';
+import { WakeLatency } from './pace.js';
 import type { WorkerMessage, WorkerTask } from './worker.js';
 
 export interface ServerTask {
@@ -83,6 +85,17 @@ function writeFile(path: string, value: string): void {
   }
 }
 
+/** More processors than this are not kept awake by default: it would cost more than one mount is worth. */
+const LOW_LATENCY_CPUS_MAX = 8;
+
+/**
+ * Where the kernel groups processes by session for its scheduler (autogroup), a nice value counts within the group alone, and the
+ * group has its own: so the server is served before others' work, and V8's compiler with it. Best effort: root may.
+ */
+function raisePriority(): void {
+  writeFile('/proc/self/autogroup', '-10');
+}
+
 class Supervisor {
   readonly #task: ServerTask;
   readonly #who: Mounter;
@@ -90,6 +103,7 @@ class Supervisor {
   readonly #control: Int32Array<SharedArrayBuffer>;
   readonly #worker: Worker;
   readonly #report: (report: ServerReport) => void;
+  readonly #latency: WakeLatency;
   #isMounted = false;
   #isStopping = false;
   #isForced = false;
@@ -100,7 +114,9 @@ class Supervisor {
     this.#who = who;
     this.#report = report;
     this.#fd = openFuse();
-    this.#control = new Int32Array(new SharedArrayBuffer(12));
+    raisePriority();
+    this.#control = new Int32Array(new SharedArrayBuffer(CONTROL_BYTES));
+    this.#latency = new WakeLatency(this.#control);
     const workerData: WorkerTask = { image: task.image, options: this.#task.options, fd: this.#fd, control: this.#control };
     this.#worker = new Worker(entry, { workerData, resourceLimits: { maxYoungGenerationSizeMb: 16 } });
   }
@@ -123,6 +139,7 @@ class Supervisor {
       });
       this.#worker.once('exit', () => {
         clearInterval(timer);
+        this.#latency.end();
         closeSync(this.#fd);
         void this.#detach().then(() => resolve(this.#exitCode));
       });
@@ -143,6 +160,9 @@ class Supervisor {
         statfs(this.#task.dir, () => {
           statfs(this.#task.dir, () => undefined);
         });
+        break;
+      case 'busy':
+        if (this.#task.options.lowLatency ?? availableParallelism() <= LOW_LATENCY_CPUS_MAX) this.#latency.begin();
         break;
       case 'complaint':
         process.stderr.write(`iomap: ${this.#task.image}: ${message.text}\n`);

@@ -2,10 +2,9 @@
  * The thread that serves: it opens the image, waits until the supervisor has mounted, runs the loop, and unmounts the image.
  *
  * Messages to the supervisor: `ready` (the image is open), `served` (INIT is answered), `wake` (it waits for requests of
- * the supervisor's own: full-wait.ts), `done` (all is on the image, or
+ * the supervisor's own: full-wait.ts), `busy` (requests come thick: pace.ts), `done` (all is on the image, or
  * why it is not), `failed` (the image could not be opened).
  */
-import { setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import type { BlockDevice } from '@iomap/block-device';
 import { FsError, runAsync, runSync } from '@iomap/io';
@@ -13,6 +12,7 @@ import { createVfs } from '@iomap/vfs';
 import { CONTROL_MOUNTED } from './control.js';
 import { fuseTransport } from './fuse-transport.js';
 import { openImage, type Runner } from './image.js';
+import { Pace } from './pace.js';
 import type { ServeOptions } from './options.js';
 import { serveAsync } from './serve-async.js';
 import { serveSync } from './serve-sync.js';
@@ -32,6 +32,7 @@ export type WorkerMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'served'; readonly minor: number }
   | { readonly kind: 'wake' }
+  | { readonly kind: 'busy' }
   | { readonly kind: 'complaint'; readonly text: string }
   | { readonly kind: 'failed'; readonly code: string; readonly text: string }
   | { readonly kind: 'done'; readonly error: string | undefined };
@@ -42,21 +43,6 @@ const DENTRIES_MAX = 8192;
 
 const textOf = (error: unknown): string =>
   error instanceof FsError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
-
-/** Of this thread alone. */
-const NICE = -15;
-
-/**
- * Whoever waits for an answer waits for this thread to be scheduled, twice a request if it is not at once: with other work on
- * all processors that made a request take 45 µs in place of 9. Best effort: root may.
- */
-function raisePriority(): void {
-  try {
-    setPriority(0, NICE);
-  } catch {
-    // Not root: as it is.
-  }
-}
 
 /** What an error says beside its code: whoever gets it makes an error of that code anew. */
 const whyOf = (error: unknown): string => {
@@ -89,8 +75,9 @@ async function serve(task: WorkerTask, { session, device }: Served, say: (messag
   const served = (): void => {
     say({ kind: 'served', minor: session.agreed?.minor ?? 0 });
   };
-  if (device.synchronous) serveSync(task.fd, session, task.control, { served, wake: () => say({ kind: 'wake' }) });
-  else await serveAsync(fuseTransport(task.fd, session), session, task.control, served);
+  const pace = new Pace(task.control, () => say({ kind: 'busy' }), () => performance.now());
+  if (device.synchronous) serveSync(task.fd, session, task.control, { served, wake: () => say({ kind: 'wake' }), pace });
+  else await serveAsync(fuseTransport(task.fd, session), session, task.control, served, pace);
 }
 
 /** Runs the thread's whole life. Never throws. */
@@ -108,7 +95,6 @@ export async function runWorker(task: WorkerTask, port: MessagePort): Promise<vo
   Atomics.wait(task.control, CONTROL_MOUNTED, 0);
   // Errors are answers here, many of them expected: their stacks are seldom looked at and cost more than all else.
   Error.stackTraceLimit = 0;
-  raisePriority();
   let failure: string | undefined;
   try {
     if (Atomics.load(task.control, CONTROL_MOUNTED) > 0) await serve(task, opened, say);

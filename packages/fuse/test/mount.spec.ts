@@ -1,9 +1,17 @@
 /** A mount's life: options, signals, busy mounts, users, errors told to whoever mounts. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, statSync, statfsSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, statSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mountAt, serverOf } from '../src/index.js';
 import { Bench, describeMounted, itWith, sh } from './harness.js';
+
+const linkOf = (path: string): string => {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return ''; // closed meanwhile
+  }
+};
 
 describeMounted('a mount', () => {
   let bench: Bench;
@@ -70,6 +78,27 @@ describeMounted('a mount', () => {
     writeFileSync(join(bench.mnt, 'a'), 'later');
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(sh(`debugfs -R 'cat a' '${bench.image}' 2>/dev/null`)).toBe('later');
+    await bench.unmount();
+  });
+
+  it.each([
+    ['low_latency', true],
+    ['nolow_latency', false],
+  ])('keeps the processors awake while requests come thick, and no longer (%s)', async (options, isAsked) => {
+    const server = await bench.mount(options);
+    const holds = (): boolean => readdirSync(`/proc/${server.pid}/fd`).some((fd) => linkOf(`/proc/${server.pid}/fd/${fd}`) === '/dev/cpu_dma_latency');
+    const until = async (wanted: boolean): Promise<boolean> => {
+      for (let tries = 0; tries < 100 && holds() !== wanted; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+      return holds();
+    };
+    let held = false;
+    for (let tries = 0; tries < 50 && !held; tries++) {
+      for (let i = 0; i < 300; i++) statfsSync(bench.mnt);
+      // The supervisor has heard of it by now, or does so in the next round.
+      held = holds();
+    }
+    expect(held).toBe(isAsked && existsSync('/dev/cpu_dma_latency'));
+    expect(await until(false)).toBe(false);
     await bench.unmount();
   });
 
