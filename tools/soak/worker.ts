@@ -10,16 +10,18 @@ import { coreSlice } from '../../packages/iomap-core/test/soak.js';
 import { damageSlice } from '../../packages/minixfs/test/damage.js';
 import { BLOCK_FORMATS, minix, ODD_FORMATS, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
 import { minixSlice } from '../../packages/minixfs/test/soak.js';
-import { dirtyXfsSlice, hostileXfsSlice } from '../../packages/xfs-lite/test/soak.js';
+import { dirtyXfsSlice, hostileXfsSlice, judgeXfsSlice } from '../../packages/xfs-lite/test/soak.js';
 
 interface Slice {
-  readonly kind: 'schedules' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'xfs-hostile' | 'xfs-dirty';
+  readonly kind: 'schedules' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'xfs-hostile' | 'xfs-judge' | 'xfs-dirty';
   readonly seed: number;
   readonly count: number;
   readonly index: number;
   readonly until: number;
   readonly judge: number;
   readonly checkEvery: number;
+  /** A folder for images that are made once. */
+  readonly kept: string;
 }
 
 const { slice, at } = workerData as { slice: Slice; at: Float64Array };
@@ -79,7 +81,9 @@ function run(): unknown {
     case 'minix':
       return minixSlice({ seed: slice.seed, ops: slice.count, index: slice.index, checkEvery: slice.checkEvery, note, stop });
     case 'xfs-hostile':
-      return hostileXfsSlice({ seed: slice.seed, count: slice.count, note, stop });
+      return hostileXfsSlice({ seed: slice.seed, count: slice.count, kept: slice.kept, note, stop });
+    case 'xfs-judge':
+      return judgeXfsSlice({ seed: slice.seed, count: slice.count, kept: slice.kept, note, stop });
     case 'xfs-dirty':
       return dirtyXfsSlice({ seed: slice.seed, count: slice.count, note, stop });
     case 'crash':

@@ -1,11 +1,12 @@
 import { describeWithOracle } from '@iomap/conformance';
 import { writeFileSync } from 'node:fs';
-import { makeBases, runMutants } from './hostile.js';
+import { runMutants } from './hostile.js';
+import { makeBases } from './hostile-bases.js';
 
 describeWithOracle(['mkfs-xfs', 'xfs-io', 'loop-mount', 'setfattr', 'setfacl'], 'hostile images', () => {
   it('end in a result or an FsError', () => {
     const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-    const count = Number(process.env['XFS_MUTANTS'] ?? 25);
+    const count = Number(process.env['XFS_MUTANTS'] ?? 200);
     const log = process.env['XFS_PROGRESS'];
     const note = (at: number): void => {
       if (log !== undefined) writeFileSync(log, `${at}\n`);

@@ -2,110 +2,182 @@
  * Hostile XFS images. A mutant is a base image under an overlay: small changes to its metadata, with the checksums of the blocks
  * they fall into put right for half of them, so that the checks of structure are met and not only those of sums.
  */
-import { exerciseFs, random, scratchDir, removeScratch, withLoopMount, type Random } from '@iomap/conformance';
+import { exerciseFs, fieldsOf, random, type Random } from '@iomap/conformance';
 import { memoryDeviceFrom, overlayDevice, type BlockDevice } from '@iomap/block-device';
 import { FsError, runSync } from '@iomap/io';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { putSum } from '../src/crc32c.js';
-import { check, mount } from '../src/index.js';
-import { makeDirty } from './dirty.js';
-import { mkfsXfs } from './driver.js';
-import { populate } from './populate.js';
+import { check, mount, readLogState } from '../src/index.js';
+import { XfsAgf, XfsAgfl, XfsAgi, XfsDinode, XfsSuper } from '../src/ondisk.js';
+import { RecHeader } from '../src/ondisk-log.js';
+import { AttrRemote, BtreeLong, BtreeShort, Da3BlkInfo, Dir3BlkHdr, Dir3Free, SymlinkRemote } from '../src/ondisk-trees.js';
+import type { Base, Place } from './hostile-bases.js';
 
-export interface Base {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  /** Byte positions of metadata: blocks with a magic number that we know, and how long they are. */
-  readonly blocks: readonly Place[];
-}
-
-interface Place {
+export interface Write {
   readonly pos: number;
-  readonly length: number;
-  /** Where the checksum is; -1 = none. */
-  readonly crc: number;
-  readonly kind: string;
+  readonly bytes: Uint8Array;
 }
 
-const MAGIC32: ReadonlyMap<number, readonly [kind: string, crc: number]> = new Map([
-  [0x5841_4746, ['agf', 216]],
-  [0x5841_4749, ['agi', 312]],
-  [0x5841_464c, ['agfl', 32]],
-  [0x5844_4233, ['dir block', 4]],
-  [0x5844_4433, ['dir data', 4]],
-  [0x5844_4633, ['dir free', 4]],
-  [0x424d_4133, ['bmbt', 64]],
-  [0x4142_3342, ['bnobt', 52]],
-  [0x4941_4233, ['inobt', 52]],
-  [0x524d_4233, ['rmapbt', 52]],
-  [0x5233_4643, ['refcountbt', 52]],
-  [0x5841_524d, ['attr remote', 12]],
-  [0x5853_4c4d, ['symlink', 12]],
+export interface Mutant {
+  readonly changes: readonly string[];
+  readonly writes: readonly Write[];
+}
+
+type Fields = ReturnType<typeof fieldsOf>;
+
+const FIELDS: ReadonlyMap<string, Fields> = new Map<string, Fields>([
+  ['superblock', fieldsOf(XfsSuper)],
+  ['superblock copy', fieldsOf(XfsSuper)],
+  ['agf', fieldsOf(XfsAgf)],
+  ['agi', fieldsOf(XfsAgi)],
+  ['agfl', fieldsOf(XfsAgfl)],
+  ['inode', fieldsOf(XfsDinode)],
+  ['free inode', fieldsOf(XfsDinode)],
+  ...(['bnobt', 'cntbt', 'inobt', 'finobt', 'rmapbt', 'refcountbt'] as const).map((kind): [string, Fields] => [kind, fieldsOf(BtreeShort)]),
+  ['bmbt', fieldsOf(BtreeLong)],
+  ['dir block', fieldsOf(Dir3BlkHdr)],
+  ['dir data', fieldsOf(Dir3BlkHdr)],
+  ['dir free', fieldsOf(Dir3Free)],
+  ['da node', fieldsOf(Da3BlkInfo)],
+  ['dir leaf1', fieldsOf(Da3BlkInfo)],
+  ['dir leafn', fieldsOf(Da3BlkInfo)],
+  ['attr leaf', fieldsOf(Da3BlkInfo)],
+  ['attr remote', fieldsOf(AttrRemote)],
+  ['symlink', fieldsOf(SymlinkRemote)],
+  ['log record', fieldsOf(RecHeader)],
 ]);
-const MAGIC16: ReadonlyMap<number, string> = new Map([
-  [0x3ebe, 'da node'],
-  [0x3df1, 'dir leaf1'],
-  [0x3dff, 'dir leafn'],
-  [0x3bee, 'attr leaf'],
-]);
 
-/** Finds metadata by magic number: good enough to aim at. */
-function findBlocks(bytes: Uint8Array, blockSize: number, dirBlockSize: number, inodeSize: number): Place[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const found: Place[] = [{ pos: 0, length: 512, crc: 224, kind: 'superblock' }];
-  for (let pos = 512; pos < bytes.length; pos += 512) {
-    const magic = view.getUint32(pos);
-    if (magic === 0) continue;
-    if (magic === 0xfeed_babe) {
-      found.push({ pos, length: 512, crc: -1, kind: 'log record' }, { pos: pos + 512, length: 4096, crc: -1, kind: 'log data' });
-      continue;
-    }
-    const known = MAGIC32.get(magic);
-    if (known !== undefined) {
-      const isHeader = known[0].startsWith('ag');
-      const length = isHeader ? 512 : known[0].startsWith('dir') ? dirBlockSize : blockSize;
-      if (isHeader || pos % blockSize === 0) found.push({ pos, length, crc: known[1], kind: known[0] });
-    } else if (magic >>> 16 === 0x494e && pos % inodeSize === 0) {
-      if (view.getUint16(pos + 2) !== 0) found.push({ pos, length: inodeSize, crc: 100, kind: 'inode' });
-    } else if (pos % blockSize === 0) {
-      const kind = MAGIC16.get(view.getUint16(pos + 8));
-      if (kind !== undefined) found.push({ pos, length: kind.startsWith('dir') || kind === 'da node' ? dirBlockSize : blockSize, crc: 12, kind });
-    }
+const NASTY = [0, 1, 2, 3, 7, 8, 0x7f, 0x80, 0xff];
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** A position where something is, as a rule: most of a block may be free. */
+function usedAt(r: Random, bytes: Uint8Array, width: number): number {
+  for (let tries = 0; tries < 20; tries++) {
+    const at = r.below(Math.max(1, Math.floor(bytes.length / width))) * width;
+    if (bytes.subarray(at, at + width).some((byte) => byte !== 0)) return at;
   }
-  return found;
+  return r.below(Math.max(1, Math.floor(bytes.length / width))) * width;
 }
 
-function load(image: string, name: string, args: readonly string[]): Base {
-  const bytes = new Uint8Array(readFileSync(image));
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const blockSize = view.getUint32(4);
-  void args;
-  return { name, bytes, blocks: findBlocks(bytes, blockSize, blockSize * 2 ** view.getUint8(192), view.getUint16(104)) };
+/** Bytes to put in place of a number: edges, neighbours, noise. */
+function nasty(r: Random, bytes: Uint8Array, at: number, width: number): void {
+  const last = at + width - 1;
+  switch (r.below(6)) {
+    case 0:
+      bytes.fill(0, at, at + width);
+      break;
+    case 1:
+      bytes.fill(0xff, at, at + width);
+      break;
+    case 2:
+      bytes[last] = ((bytes[last] ?? 0) + 1) & 0xff;
+      break;
+    case 3:
+      bytes[last] = ((bytes[last] ?? 0) - 1) & 0xff;
+      break;
+    case 4:
+      bytes[at + r.below(width)] = NASTY[r.below(NASTY.length)] ?? 0;
+      break;
+    default:
+      for (let i = 0; i < width; i++) bytes[at + i] = r.below(256);
+  }
 }
 
-/** Small images of every form, clean and with a dirty log. */
-export function makeBases(): Base[] {
-  const dir = scratchDir('iomap-xfs');
-  try {
-    const bases: Base[] = [];
-    const image = join(dir, 'image');
-    for (const [name, args] of [
-      ['1k', ['--unsupported', '-b', 'size=1024', '-m', 'rmapbt=1', '-d', 'agcount=2', '-l', 'size=6m']],
-      ['4k', ['--unsupported', '-d', 'agcount=2', '-i', 'nrext64=1', '-l', 'size=16m']],
-    ] as const) {
-      mkfsXfs(image, 64 * 2 ** 20, args);
-      const blockSize = name === '1k' ? 1024 : 4096;
-      withLoopMount(image, { type: 'xfs' }, (mounted) => populate(mounted, { blockSize, reflink: true, names: [3, 60, 700], extents: 500, xattrs: 100, small: true }));
-      bases.push(load(image, name, args));
-    }
-    const args = ['--unsupported', '-b', 'size=1024', '-l', 'size=6m'];
-    makeDirty(image, { seed: 11, args, ops: 120, sizeBytes: 64 * 2 ** 20, flushLog: true });
-    bases.push(load(image, 'dirty', args));
-    return bases;
-  } finally {
-    removeScratch(dir);
+function mutate(r: Random, place: Place, bytes: Uint8Array): string {
+  const fields = FIELDS.get(place.kind);
+  const kind = r.below(8);
+  let at = r.below(r.below(3) === 0 ? bytes.length : Math.min(bytes.length, 200));
+  let width = Math.min([1, 2, 4, 8][r.below(4)] ?? 1, bytes.length - at);
+  let what = '';
+  if (kind < 2 && fields !== undefined) {
+    const field = r.pick(fields);
+    at = field.offset;
+    width = Math.min(field.sizeBytes, bytes.length - at);
+    what = ` (${field.name})`;
+  } else if (kind < 5) {
+    width = [2, 4, 8][r.below(3)] ?? 4;
+    at = usedAt(r, bytes, width);
   }
+  const before = bytes.slice(at, at + width);
+  if (kind === 4) {
+    // Two numbers change places.
+    const other = usedAt(r, bytes, width);
+    bytes.copyWithin(at, other, other + width);
+    bytes.set(before, other);
+  } else if (kind === 5) {
+    bytes[at] = (bytes[at] ?? 0) ^ (1 << r.below(8));
+  } else {
+    nasty(r, bytes, at, width);
+  }
+  return `${place.kind} at ${place.pos}+${at}${what}: ${hex(before)} -> ${hex(bytes.subarray(at, at + width))}`;
+}
+
+/** Changes one to three structures. Log records carry sums that are not put right. */
+export function makeMutant(base: Base, r: Random, kinds: readonly string[]): Mutant {
+  const changes: string[] = [];
+  const writes: Write[] = [];
+  const fix = r.below(2) === 0;
+  for (let n = r.below(3) === 0 ? 1 + r.below(3) : 1; n > 0; n--) {
+    const kind = r.pick(kinds);
+    const place = r.pick(placesOf(base, kind));
+    const end = Math.min(base.bytes.length, place.pos + place.length);
+    const bytes = base.bytes.slice(place.pos, end);
+    if (r.below(12) === 0) {
+      const other = r.pick(placesOf(base, kind));
+      bytes.set(base.bytes.subarray(other.pos, other.pos + bytes.length));
+      changes.push(`${kind} at ${place.pos} is a copy of ${other.pos}`);
+    } else {
+      changes.push(mutate(r, place, bytes));
+    }
+    if (fix && place.crc >= 0 && bytes.length > place.crc + 4) putSum(bytes, 0, bytes.length, place.crc);
+    writes.push(wholeSectors(base, place.pos, bytes));
+  }
+  return { changes: fix ? [...changes, 'sums put right'] : changes, writes };
+}
+
+/** Inodes of 256 bytes are no whole sectors, which a device wants. */
+function wholeSectors(base: Base, pos: number, bytes: Uint8Array): Write {
+  const from = pos - (pos % 512);
+  const whole = base.bytes.slice(from, Math.ceil((pos + bytes.length) / 512) * 512);
+  whole.set(bytes, pos - from);
+  return { pos: from, bytes: whole };
+}
+
+const known = new WeakMap<Base, Map<string, Place[]>>();
+
+function byKind(base: Base): Map<string, Place[]> {
+  let places = known.get(base);
+  if (places === undefined) {
+    places = new Map();
+    for (const place of base.blocks) {
+      const list = places.get(place.kind);
+      if (list === undefined) places.set(place.kind, [place]);
+      else list.push(place);
+    }
+    known.set(base, places);
+  }
+  return places;
+}
+
+const placesOf = (base: Base, kind: string): readonly Place[] => byKind(base).get(kind) ?? [];
+
+/** Kinds of structures of a base; half of what is done to a dirty one is done to its log. */
+export function kindsOf(base: Base, withLog: boolean): string[] {
+  const kinds = [...byKind(base).keys()];
+  const others = kinds.filter((kind) => !kind.startsWith('log'));
+  if (!withLog) return others;
+  return base.isDirty ? [...others, ...others.flatMap((_, i) => (i % 4 === 0 ? ['log record'] : ['log data']))] : kinds;
+}
+
+/** The mutant of a seed, as a device over the base. */
+export function mutantDevice(base: Base, under: BlockDevice, seed: number, withLog: boolean): { readonly device: BlockDevice; readonly mutant: Mutant } {
+  const mutant = makeMutant(base, random(seed), kindsOf(base, withLog));
+  const device = overlayDevice(under);
+  for (const { pos, bytes } of mutant.writes) {
+    const done = device.submit({ op: 'write', pos, segments: [bytes], lengthBytes: bytes.length });
+    if (done instanceof Promise || !done.ok) throw new Error(`a mutant could not be written at ${pos}`);
+  }
+  return { device, mutant };
 }
 
 export interface Outcome {
@@ -114,93 +186,66 @@ export interface Outcome {
   slowestMs: number;
   totalMs: number;
   mutants: number;
+  /** Bytes of buffers in use, at most. */
+  peakBytes: number;
 }
 
-const NASTY = [0, 1, 2, 3, 7, 8, 0x7f, 0x80, 0xff];
+const MS_MAX = 5000;
+const BYTES_MAX = 1024 * 2 ** 20;
 
-function mutate(r: Random, place: Place, bytes: Uint8Array): string {
-  const at = r.below(place.kind === 'log data' ? place.length : Math.min(place.length, r.below(3) === 0 ? place.length : 200));
-  const width = Math.min([1, 2, 4, 8][r.below(4)] ?? 1, place.length - at);
-  const before = Buffer.from(bytes.subarray(at, at + width)).toString('hex');
-  switch (r.below(5)) {
-    case 0:
-      bytes[at] = (bytes[at] ?? 0) ^ (1 << r.below(8));
-      break;
-    case 1:
-      bytes.fill(r.below(2) === 0 ? 0 : 0xff, at, at + width);
-      break;
-    case 2:
-      for (let i = 0; i < width; i++) bytes[at + i] = r.below(256);
-      break;
-    case 3:
-      bytes[at + width - 1] = ((bytes[at + width - 1] ?? 0) + r.below(5) - 2) & 0xff;
-      break;
-    default:
-      bytes[at] = NASTY[r.below(NASTY.length)] ?? 0;
-  }
-  return `${place.kind} at ${place.pos}+${at}: ${before} -> ${Buffer.from(bytes.subarray(at, at + width)).toString('hex')}`;
-}
-
-/** Log records carry a sum over themselves that a mutant cannot put right by block: theirs is taken away where nobody asks for it. */
-export function makeMutant(base: Base, device: BlockDevice, r: Random): string[] {
-  const kinds = [...new Set(base.blocks.map(({ kind }) => kind))];
-  const changes: string[] = [];
-  const fix = r.below(2) === 0;
-  for (let n = 1 + r.below(3); n > 0; n--) {
-    const kind = r.pick(kinds);
-    const place = r.pick(base.blocks.filter((one) => one.kind === kind));
-    const end = Math.min(base.bytes.length, place.pos + place.length);
-    const bytes = base.bytes.slice(place.pos, end);
-    changes.push(mutate(r, { ...place, length: bytes.length }, bytes));
-    if (r.below(6) === 0) {
-      const other = r.pick(base.blocks.filter((one) => one.kind === kind));
-      bytes.set(base.bytes.subarray(other.pos, other.pos + bytes.length));
-      changes.push(`${kind} at ${place.pos} is a copy of ${other.pos}`);
-    }
-    if (fix && place.crc >= 0 && bytes.length > place.crc + 4) putSum(bytes, 0, bytes.length, place.crc);
-    void device.submit({ op: 'write', pos: place.pos, segments: [bytes], lengthBytes: bytes.length });
-  }
-  return changes;
-}
-
-/** Mounts, walks and reads mutants of `bases`, one for each seed. */
+/** Mounts, walks, reads and checks mutants of `bases`, one for each seed. */
 export function runMutants(bases: readonly Base[], seed: number, count: number, note: (index: number) => void = () => undefined, stop: () => boolean = () => false): Outcome {
-  const result: Outcome = { failures: [], outcomes: {}, slowestMs: 0, totalMs: 0, mutants: 0 };
+  const result: Outcome = { failures: [], outcomes: {}, slowestMs: 0, totalMs: 0, mutants: 0, peakBytes: 0 };
   const devices = bases.map((base) => memoryDeviceFrom(base.bytes));
-  const tell = (stage: string, error: unknown, changes: readonly string[], at: number): void => {
-    const code = error instanceof FsError ? error.code : 'BUG';
-    const key = `${stage} ${code}`;
-    result.outcomes[key] = (result.outcomes[key] ?? 0) + 1;
-    if (code === 'BUG') result.failures.push(`seed ${at}: ${stage}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n  ${changes.join('\n  ')}`);
-  };
   for (let index = 0; index < count && result.failures.length < 20 && !stop(); index++) {
     const at = seed + index;
     note(at);
-    const r = random(at);
-    const which = r.below(bases.length);
+    const which = at % bases.length;
     const base = bases[which];
     const under = devices[which];
     if (base === undefined || under === undefined) continue;
-    const device = overlayDevice(under);
-    const changes = makeMutant(base, device, r);
+    const { device, mutant } = mutantDevice(base, under, at, true);
+    const tell = (stage: string, error: unknown): void => {
+      const code = error instanceof FsError ? error.code : 'BUG';
+      const key = `${stage} ${code}`;
+      result.outcomes[key] = (result.outcomes[key] ?? 0) + 1;
+      if (code === 'BUG') result.failures.push(`seed ${at} (${base.name}): ${stage}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n  ${mutant.changes.join('\n  ')}`);
+    };
     const start = performance.now();
-    try {
-      const fs = runSync(mount(device, { bufferCacheBytes: 2 ** 20, pageCacheBytes: 2 ** 20 }));
-      result.outcomes['mount ok'] = (result.outcomes['mount ok'] ?? 0) + 1;
-      runSync(exerciseFs(fs, (stage, error) => tell(stage, error, changes, at)));
-      runSync(fs.unmount());
-      if (at % 8 === 0) {
-        const verdict = runSync(check(device)).clean ? 'check clean' : 'check found';
-        result.outcomes[verdict] = (result.outcomes[verdict] ?? 0) + 1;
-      }
-    } catch (error) {
-      tell('mount', error, changes, at);
-    }
+    runOne(device, result, tell);
     const ms = performance.now() - start;
     result.slowestMs = Math.max(result.slowestMs, ms);
     result.totalMs += ms;
-    if (ms > 10_000) result.failures.push(`seed ${at}: ${ms.toFixed(0)} ms\n  ${changes.join('\n  ')}`);
+    if (ms > MS_MAX) result.failures.push(`seed ${at} (${base.name}): ${ms.toFixed(0)} ms\n  ${mutant.changes.join('\n  ')}`);
     result.mutants++;
+    if (index % 16 === 0) {
+      result.peakBytes = Math.max(result.peakBytes, process.memoryUsage().arrayBuffers);
+      if (result.peakBytes > BYTES_MAX) result.failures.push(`seed ${at}: ${result.peakBytes} bytes of buffers in use`);
+    }
   }
   return result;
+}
+
+function runOne(device: BlockDevice, result: Outcome, tell: (stage: string, error: unknown) => void): void {
+  const count = (key: string): void => {
+    result.outcomes[key] = (result.outcomes[key] ?? 0) + 1;
+  };
+  try {
+    runSync(readLogState(device));
+  } catch (error) {
+    tell('log', error);
+  }
+  try {
+    const fs = runSync(mount(device, { bufferCacheBytes: 2 ** 20, pageCacheBytes: 2 ** 20 }));
+    count('mount ok');
+    runSync(exerciseFs(fs, tell));
+    runSync(fs.unmount());
+  } catch (error) {
+    tell('mount', error);
+  }
+  try {
+    count(runSync(check(device)).clean ? 'check clean' : 'check found');
+  } catch (error) {
+    tell('check', error);
+  }
 }

@@ -1,16 +1,21 @@
 /** Slices of the long runs: mutated images, and dirty logs against the kernel's own recovery. */
 import { assertTreesEqual, describeFsTree, describeHostTree, random, removeScratch, scratchDir, withLoopMount } from '@iomap/conformance';
 import { runSync } from '@iomap/io';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirty } from './dirty.js';
 import { withMount } from './driver.js';
-import { makeBases, runMutants, type Base } from './hostile.js';
+import { runMutants } from './hostile.js';
+import { makeBases, type Base } from './hostile-bases.js';
+import { judgeMutants, type Judgement } from './judge.js';
 
 export interface XfsSlice {
   readonly seed: number;
   readonly count: number;
   readonly note?: (at: number) => void;
   readonly stop?: () => boolean;
+  /** A folder that keeps the images from which mutants are made. */
+  readonly kept?: string;
 }
 
 export interface XfsSliceResult {
@@ -19,13 +24,21 @@ export interface XfsSliceResult {
   readonly failures: readonly { readonly message: string }[];
 }
 
-let bases: readonly Base[] | undefined;
+function basesIn(kept: string | undefined): Base[] {
+  if (kept !== undefined) mkdirSync(kept, { recursive: true });
+  return makeBases(kept);
+}
 
-/** Mutants: each ends in a result or an FsError, in bounded time. */
-export function hostileXfsSlice({ seed, count, note, stop }: XfsSlice): XfsSliceResult {
-  bases ??= makeBases();
-  const { mutants, outcomes, failures } = runMutants(bases, seed, count, note, stop);
-  return { done: mutants, tally: outcomes, failures: failures.map((message) => ({ message })) };
+/** Mutants: each ends in a result or an FsError, in bounded time and memory. */
+export function hostileXfsSlice({ seed, count, note, stop, kept }: XfsSlice): XfsSliceResult & { readonly slowestMs: number; readonly peakBytes: number } {
+  const { mutants, outcomes, failures, slowestMs, peakBytes } = runMutants(basesIn(kept), seed, count, note, stop);
+  return { done: mutants, tally: outcomes, slowestMs, peakBytes, failures: failures.map((message) => ({ message: `${message}\nrepeat with: npm run soak -- 5 --only xfs-hostile --seed (its seed) --slice 1 --workers 1` })) };
+}
+
+/** Mutants that `xfs_repair -n` judges too. */
+export function judgeXfsSlice({ seed, count, note, stop, kept }: XfsSlice): XfsSliceResult & Judgement {
+  const result = judgeMutants(basesIn(kept), seed, count, note, stop);
+  return { ...result, done: result.judged + result.toolFailed, tally: {}, failures: [] };
 }
 
 /** mkfs.xfs options whose logs differ. */

@@ -5,7 +5,7 @@ import { ACL_NAMES } from '../acl.js';
 import { ATTR, ATTR_LEAF, ATTR_VALUE_MAX, AttrRemote, DA_MAGIC, Da3BlkInfo } from '../ondisk-trees.js';
 import { fsbToPos } from '../super.js';
 import { checkOwner } from '../verify.js';
-import { verify, type CheckContext } from './context.js';
+import type { CheckContext } from './context.js';
 import { walkDaTree, type DaBlock } from './da-walk.js';
 import type { ExtentTable } from './forks.js';
 import { Numbers, Scratch } from './tables.js';
@@ -130,7 +130,7 @@ export class AttributeChecker {
     const { bytes, view } = this.#block;
     const block = { bytes, view, pos: fsbToPos(info, fsb) };
     yield* this.#context.read(block.pos, bytes);
-    verify(ops, view, block, this.#ino);
+    this.#context.verify(ops, view, block, this.#ino);
     const at = Da3BlkInfo.offsets.owner;
     if (info.v5) checkOwner(view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4), this.#ino, block.pos, ops.name);
     return block;
@@ -216,7 +216,7 @@ export class AttributeChecker {
       if (info.v5) {
         const pos = fsbToPos(info, fsb);
         yield* this.#context.read(pos, bytes);
-        verify(vol.ops.attrRemote, view, { bytes, pos }, this.#ino);
+        this.#context.verify(vol.ops.attrRemote, view, { bytes, pos }, this.#ino);
         checkOwner(view.getUint32(at.rm_owner) * 2 ** 32 + view.getUint32(at.rm_owner + 4), this.#ino, pos, 'remote attribute block');
         if (view.getUint32(at.rm_offset) !== done || view.getUint32(at.rm_bytes) !== part) throw this.#bad('a block of another part of a value', 'rm_offset');
       }

@@ -6,11 +6,11 @@
  * can say: who has each block, reverse maps and counts against that, names against inodes, lists of unlinked inodes, totals.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { FsError, submitBio, type Io } from '@iomap/io';
+import { FsError, type Io } from '@iomap/io';
+import { findLog } from '../log/head.js';
+import { LogRing } from '../log/ring.js';
 import { mount } from '../mount.js';
-import { XfsSuper } from '../ondisk.js';
-import { agLength, isXfs, type SuperInfo } from '../super.js';
-import { sumMatches } from '../crc32c.js';
+import { agLength, type SuperInfo } from '../super.js';
 import { CheckContext } from './context.js';
 import { checkGroup, type GroupFacts } from './groups.js';
 import { InodeTable } from './inode-table.js';
@@ -18,6 +18,7 @@ import { InodeScanner } from './inodes.js';
 import { checkLinks, checkUnlinked } from './links.js';
 import { Report, type Finding } from './report.js';
 import { firstDifference, OWNERS, RefRuns, type OwnedRun } from './runs.js';
+import { checkSupers } from './supers.js';
 
 /** Blocks of a group's trees kept: each is read once. */
 const CACHE_BYTES = 4 * 2 ** 20;
@@ -49,8 +50,8 @@ export function* check(device: BlockDevice): Io<CheckReport> {
   const vol = fs.volume;
   const { info } = vol;
   if (fs.wasReplayed) report.warn('log', 'dirty-log', 'the log was dirty: it was replayed in memory');
-  yield* checkCopies(vol.device, info, report);
   const context = new CheckContext(vol, report);
+  yield* checkSupers(context);
   const groups: (GroupFacts | undefined)[] = [];
   context.claimFsb(info.logStart, info.logBlocks, OWNERS.LOG);
   for (let ag = 0; ag < info.agCount; ag++) groups.push(yield* checkGroup(context, ag));
@@ -60,39 +61,10 @@ export function* check(device: BlockDevice): Io<CheckReport> {
   for (const [ag, facts] of groups.entries()) if (facts !== undefined) compareSpace(context, ag, facts);
   checkLinks(inodes, info, report);
   checkLists(scanner, groups, info, fs.wasReplayed, report);
+  if (info.v5) yield* checkLsn(context, device);
   if (!fs.wasReplayed) checkTotals(info, groups, report);
   yield* fs.unmount();
   return { clean: report.errors === 0, findings: report.findings, errors: report.errors, inodes: scanner.count, wasReplayed: fs.wasReplayed };
-}
-
-/** Fields that all copies of the superblock share. */
-const SHARED_FIELDS = [
-  'sb_blocksize', 'sb_dblocks', 'sb_logstart', 'sb_agblocks', 'sb_agcount', 'sb_logblocks', 'sb_sectsize', 'sb_inodesize',
-  'sb_inopblock', 'sb_blocklog', 'sb_agblklog', 'sb_imax_pct', 'sb_inoalignmt', 'sb_dirblklog',
-] as const;
-
-function* checkCopies(device: BlockDevice, info: SuperInfo, report: Report): Io<void> {
-  const primary = new Uint8Array(info.sectorSize);
-  yield* submitBio(device, { op: 'read', pos: 0, segments: [primary], lengthBytes: primary.length });
-  const wanted = XfsSuper.at(primary);
-  for (let ag = 1; ag < info.agCount; ag++) {
-    const bytes = new Uint8Array(info.sectorSize);
-    yield* submitBio(device, { op: 'read', pos: ag * info.agBlocks * info.blockSize, segments: [bytes], lengthBytes: bytes.length });
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
-    if (!isXfs(bytes)) {
-      report.add('superblock', 'copy-magic', 'no copy of the superblock', { group: ag });
-      continue;
-    }
-    if (info.v5 && !sumMatches(view, 0, bytes.length, XfsSuper.offsets.sb_crc)) report.add('superblock', 'checksum', 'checksum of a copy', { group: ag });
-    try {
-      const copy = XfsSuper.at(bytes);
-      for (const field of SHARED_FIELDS) {
-        if (copy[field] !== wanted[field]) report.add('superblock', 'copy-differs', `${field} is ${copy[field]} in a copy, ${wanted[field]} in the first`, { group: ag });
-      }
-    } catch (error) {
-      report.caught('superblock', error, { group: ag });
-    }
-  }
 }
 
 /** Every block of a group has one owner, or those that share it; the reverse map and the counts of sharing say the same. */
@@ -130,6 +102,16 @@ function checkLists(scanner: InodeScanner, groups: readonly (GroupFacts | undefi
   }
   for (const ino of scanner.nextUnlinked.keys()) {
     if (!listed.has(ino)) report.add('unlinked', 'unlinked-lost', 'an inode without links is on no list', { ino });
+  }
+}
+
+/** What carries an LSN that the log has not reached would be passed over by a later replay. */
+function* checkLsn({ info, report, lsnCycle, lsnBlock }: CheckContext, device: BlockDevice): Io<void> {
+  const ring = new LogRing(device, info);
+  const { cycle, head } = yield* findLog(ring, info);
+  const end = head === 0 ? ring.length : head;
+  if (cycle !== 0 && (lsnCycle > cycle || (lsnCycle === cycle && lsnBlock > end))) {
+    report.add('log', 'lsn-ahead', `metadata was written at ${lsnCycle}:${lsnBlock}, the log ends at ${cycle}:${end}`);
   }
 }
 

@@ -1,10 +1,10 @@
 /** What all parts of one check share: the volume, the findings, and who has which blocks. */
 import type { BufOps } from '@iomap/buffer-cache';
 import { corrupt, FsError, submitBio, type Io } from '@iomap/io';
+import { AttrRemote, BtreeLong, Da3BlkInfo, Dir3BlkHdr, SymlinkRemote } from '../ondisk-trees.js';
 import { fsbToAg, fsbToAgb, type SuperInfo } from '../super.js';
 import type { Volume } from '../volume.js';
 import { BlockMap } from './block-map.js';
-import type { InodeTable } from './inode-table.js';
 import type { Report } from './report.js';
 import { OwnedRuns, SharedRuns } from './runs.js';
 
@@ -17,13 +17,38 @@ export class CheckContext {
   readonly #owned: OwnedRuns[] = [];
   /** Per group: data of files that may share their blocks. */
   readonly #shared = new Map<number, SharedRuns>();
-  inodes: InodeTable | undefined;
+  /** Where each type of block has its LSN. */
+  readonly #lsnAt: ReadonlyMap<BufOps, number>;
+  /** The newest LSN met: cycle and basic block of the log. */
+  lsnCycle = 0;
+  lsnBlock = 0;
 
   constructor(vol: Volume, report: Report) {
     this.vol = vol;
     this.info = vol.info;
     this.report = report;
     this.blocks = new BlockMap(vol.info.agBlocks);
+    const { ops } = vol;
+    this.#lsnAt = new Map([
+      [ops.dirData, Dir3BlkHdr.offsets.lsn],
+      [ops.dirFree, Dir3BlkHdr.offsets.lsn],
+      [ops.dirTree, Da3BlkInfo.offsets.lsn],
+      [ops.attrTree, Da3BlkInfo.offsets.lsn],
+      [ops.bmap, BtreeLong.offsets.bb_lsn],
+      [ops.attrRemote, AttrRemote.offsets.rm_lsn],
+      [ops.symlink, SymlinkRemote.offsets.sl_lsn],
+    ]);
+  }
+
+  /** Notes an LSN of version 5: none may be newer than the log. */
+  noteLsn(view: DataView, at: number): void {
+    const cycle = view.getUint32(at);
+    const block = view.getUint32(at + 4);
+    if (cycle < this.lsnCycle || (cycle === this.lsnCycle && block <= this.lsnBlock)) return;
+    // All ones: none.
+    if (cycle === 0xffff_ffff && block === 0xffff_ffff) return;
+    this.lsnCycle = cycle;
+    this.lsnBlock = block;
   }
 
   /** Runs of a group as found in files and trees; undefined where there is no reverse map to compare with. */
@@ -75,13 +100,17 @@ export class CheckContext {
       yield* submitBio(device, { op: 'read', pos: pos + at, segments: [segment], lengthBytes: segment.length });
     }
   }
-}
 
-/** Runs a verifier over a block. @throws FsError EUCLEAN, EBADMSG */
-export function verify(ops: BufOps, view: DataView, where: { readonly bytes: Uint8Array; readonly pos: number }, ino: number): void {
-  const fault = ops.verifyRead?.(view, where);
-  if (fault === undefined) return;
-  const detail = { ino, pos: where.pos, field: fault.field };
-  if (fault.checksum === true) throw new FsError('EBADMSG', { why: `${ops.name}: ${fault.why}`, detail });
-  throw corrupt(`${ops.name}: ${fault.why}`, detail);
+  /** Runs a verifier over a block. @throws FsError EUCLEAN, EBADMSG */
+  verify(ops: BufOps, view: DataView, where: { readonly bytes: Uint8Array; readonly pos: number }, ino: number): void {
+    const fault = ops.verifyRead?.(view, where);
+    if (fault === undefined) {
+      const at = this.#lsnAt.get(ops);
+      if (this.info.v5 && at !== undefined) this.noteLsn(view, at);
+      return;
+    }
+    const detail = { ino, pos: where.pos, field: fault.field };
+    if (fault.checksum === true) throw new FsError('EBADMSG', { why: `${ops.name}: ${fault.why}`, detail });
+    throw corrupt(`${ops.name}: ${fault.why}`, detail);
+  }
 }

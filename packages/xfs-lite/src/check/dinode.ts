@@ -4,7 +4,7 @@
  */
 import { sumMatches } from '../crc32c.js';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../inode.js';
-import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, XfsDinode } from '../ondisk.js';
+import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, NULL_AGINO, XfsDinode } from '../ondisk.js';
 import { SYMLINK_MAX } from '../ondisk-trees.js';
 import type { SuperInfo } from '../super.js';
 
@@ -180,9 +180,15 @@ export class Dinode {
 
   /** An inode that is free says so in its other fields too. */
   freeProblem(): readonly [string, string] | undefined {
+    const { view, at } = this;
     if (this.nlink !== 0) return ['di_nlink', 'a free inode with links'];
     if (this.nblocks !== 0) return ['di_nblocks', 'a free inode with blocks'];
     if (this.size !== 0) return ['di_size', 'a free inode with a size'];
-    return undefined;
+    if (view.getUint8(at + o.di_forkoff) !== 0) return ['di_forkoff', 'a free inode with an attribute fork'];
+    // One that was never in use has the form 0.
+    if ((this.dataFormat !== FORMAT.EXTENTS && this.dataFormat !== 0) || (this.attrFormat !== FORMAT.EXTENTS && this.attrFormat !== 0)) return ['di_format', 'a free inode of another form'];
+    if (this.dataExtents !== 0 || this.attrExtents !== 0) return ['di_nextents', 'a free inode with extents'];
+    if (view.getUint16(at + o.di_flags) !== 0) return ['di_flags', 'a free inode with flags'];
+    return this.nextUnlinked === NULL_AGINO ? undefined : ['di_next_unlinked', 'a free inode on a list of unlinked ones'];
   }
 }

@@ -10,7 +10,7 @@ import {
 } from '../ondisk-trees.js';
 import { checkOwner } from '../verify.js';
 import type { BufOps } from '@iomap/buffer-cache';
-import { verify, type CheckContext } from './context.js';
+import type { CheckContext } from './context.js';
 import { walkDaTree, type DaBlock } from './da-walk.js';
 import { fsbToPos } from '../super.js';
 import type { ExtentTable } from './forks.js';
@@ -90,7 +90,7 @@ export class DirectoryChecker {
     const count = view.getUint8(at);
     const larges = view.getUint8(at + 1);
     const width = larges === 0 ? 4 : 8;
-    const inoAt = (pos: number): number => (width === 8 ? (view.getUint32(pos) % 2 ** 24) * 2 ** 32 + view.getUint32(pos + 4) : view.getUint32(pos));
+    const inoAt = (pos: number): number => (width === 8 ? view.getUint32(pos) * 2 ** 32 + view.getUint32(pos + 4) : view.getUint32(pos));
     if (size < 2 + width || (larges !== 0 && larges > count + 1)) throw this.#bad('an inline directory without a head', 'i8count');
     const extra = info.hasFtype ? 1 : 0;
     this.#names.dot(dir.slot);
@@ -261,7 +261,7 @@ export class DirectoryChecker {
 
   #verify(block: DaBlock, ops: BufOps): void {
     const { info, vol } = this.#context;
-    verify(ops, block.view, block, this.#dir.ino);
+    this.#context.verify(ops, block.view, block, this.#dir.ino);
     if (!info.v5) return;
     const at = ops === vol.ops.dirTree ? Da3BlkInfo.offsets.owner : Dir3BlkHdr.offsets.owner;
     checkOwner(block.view.getUint32(at) * 2 ** 32 + block.view.getUint32(at + 4), this.#dir.ino, block.pos, ops.name);
@@ -316,7 +316,7 @@ export class DirectoryChecker {
     this.#hashes[unit] = this.#hash(bytes, at + 9, length);
     this.#marks[unit] = 1;
     this.#entries++;
-    const target = (view.getUint32(at) % 2 ** 24) * 2 ** 32 + view.getUint32(at + 4);
+    const target = view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
     const dots = this.#isDots(bytes, at + 9, length);
     if (dots === 0) {
       this.#names.name(ino, slot, target, ftype);

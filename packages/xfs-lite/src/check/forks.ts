@@ -8,7 +8,7 @@ import { BMBT_REC_BYTES } from '../ondisk.js';
 import { BTREE_LONG_V4_BYTES, BtreeLong } from '../ondisk-trees.js';
 import { fsbToPos, isFsBlock } from '../super.js';
 import { checkOwner } from '../verify.js';
-import { verify, type CheckContext } from './context.js';
+import type { CheckContext } from './context.js';
 import { RUN_FLAGS } from './runs.js';
 import { Numbers, Scratch } from './tables.js';
 
@@ -192,7 +192,7 @@ export class ForkWalker {
     const { bytes, view } = this.#scratch;
     const pos = fsbToPos(info, fsb);
     yield* this.#context.read(pos, bytes);
-    verify(vol.ops.bmap, view, { bytes, pos }, ino);
+    this.#context.verify(vol.ops.bmap, view, { bytes, pos }, ino);
     const owner = BtreeLong.offsets.bb_owner;
     if (info.v5) checkOwner(view.getUint32(owner) * 2 ** 32 + view.getUint32(owner + 4), ino, pos, 'extent btree block');
     return view;

@@ -58,6 +58,9 @@ class GroupChecker {
     try {
       yield* walkTree(vol, { ...place, ag: this.#ag }, {
         record,
+        lsn: (view, at) => {
+          this.#context.noteLsn(view, at);
+        },
         block: (agb) => {
           blocks++;
           this.#context.claim(this.#ag, agb, 1, OWNER_OF[place.kind]);
@@ -73,6 +76,10 @@ class GroupChecker {
   *check(): Io<GroupFacts> {
     const { info } = this.#context;
     const [agf, agi] = [this.#agf, this.#agi];
+    if (info.v5) {
+      this.#context.noteLsn(agf, F.agf_lsn);
+      this.#context.noteLsn(agi, I.agi_lsn);
+    }
     for (const [structure, view, length, version] of [['agf', agf, F.agf_length, F.agf_versionnum], ['agi', agi, I.agi_length, I.agi_versionnum]] as const) {
       if (view.getUint32(length) !== agLength(info, this.#ag)) this.#add(structure, 'length', `a length of ${view.getUint32(length)} blocks`);
       if (view.getUint32(version) !== 1) this.#add(structure, 'version', `version ${view.getUint32(version)}`);
@@ -152,7 +159,10 @@ class GroupChecker {
     const { vol, info, report } = this.#context;
     try {
       const agfl = yield* vol.reading(() => vol.needHeader(this.#ag, 3, AGFL_MAGIC));
-      if (info.v5) checkHeader(agfl, this.#ag, XfsAgfl.offsets.agfl_seqno);
+      if (info.v5) {
+        checkHeader(agfl, this.#ag, XfsAgfl.offsets.agfl_seqno);
+        this.#context.noteLsn(agfl.view, XfsAgfl.offsets.agfl_lsn);
+      }
       const head = info.v5 ? XfsAgfl.size : 0;
       const slots = Math.floor((info.sectorSize - head) / 4);
       const first = this.#agf.getUint32(F.agf_flfirst);

@@ -4,13 +4,13 @@
  */
 import { corrupt, type Io } from '@iomap/io';
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../inode.js';
-import { DIFLAG2, FORMAT, NULL_AGINO } from '../ondisk.js';
+import { DIFLAG2, FORMAT, NULL_AGINO, XfsDinode } from '../ondisk.js';
 import { DIR_SPACE_BYTES, SymlinkRemote } from '../ondisk-trees.js';
 import { agbToPos, agLength, fsbToPos } from '../super.js';
 import { checkOwner } from '../verify.js';
 import { FILE_BLOCKS_MAX } from '../extents.js';
 import { AttributeChecker } from './attributes.js';
-import { verify, type CheckContext } from './context.js';
+import type { CheckContext } from './context.js';
 import { Dinode } from './dinode.js';
 import { DirectoryChecker } from './directories.js';
 import { ExtentTable, ForkWalker, type ForkPlace } from './forks.js';
@@ -88,6 +88,7 @@ export class InodeScanner {
       report.add('inode', other === 'checksum' ? 'checksum' : 'corrupt', `inode: ${other}`, { ino });
       return false;
     }
+    if (this.#context.info.v5) this.#context.noteLsn(inode.view, inode.at + XfsDinode.offsets.di_lsn);
     if (inode.mode === 0) {
       if (!isFree) report.add('inode', 'inode-free', 'the inode tree says that it is in use', { ino });
       const problem = inode.freeProblem();
@@ -220,7 +221,7 @@ export class InodeScanner {
         const pos = fsbToPos(info, fsb);
         yield* this.#context.read(pos, run);
         const view = new DataView(run.buffer, run.byteOffset, run.byteLength);
-        verify(vol.ops.symlink, view, { bytes: run, pos }, ino);
+        this.#context.verify(vol.ops.symlink, view, { bytes: run, pos }, ino);
         const part = Math.min(size - done, run.length - head);
         if (info.v5) {
           checkOwner(view.getUint32(at.sl_owner) * 2 ** 32 + view.getUint32(at.sl_owner + 4), ino, pos, 'symlink block');

@@ -36,6 +36,8 @@ export interface TreePlace {
 export interface TreeVisitor {
   record(view: DataView, at: number): void;
   block(agb: number): void;
+  /** Version 5: a block's LSN is at `at`. */
+  lsn(view: DataView, at: number): void;
 }
 
 interface Todo {
@@ -68,7 +70,10 @@ export function* walkTree(vol: Volume, place: TreePlace, visitor: TreeVisitor): 
     if (view.getUint16(4) !== level || count > max || (count === 0 && levels > 1)) {
       throw corrupt(`${kind} btree block with level ${view.getUint16(4)} and ${count} records`, { block: agb });
     }
-    if (info.v5) checkOwner(view.getUint32(BtreeShort.offsets.bb_owner), ag, buf.pos, `${kind} btree block`);
+    if (info.v5) {
+      checkOwner(view.getUint32(BtreeShort.offsets.bb_owner), ag, buf.pos, `${kind} btree block`);
+      visitor.lsn(view, BtreeShort.offsets.bb_lsn);
+    }
     if (at.key !== undefined && (view.getUint32(head) !== at.key || (same === 8 && view.getUint32(head + 4) !== at.key2))) {
       throw corrupt(`a key of a ${kind} btree is not that of its block`, { block: agb });
     }

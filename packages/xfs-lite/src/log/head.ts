@@ -18,6 +18,8 @@ const SCAN_BLOCKS = 256;
 
 export interface LogState {
   readonly isClean: boolean;
+  /** The round that wrote the newest record; 0 = nothing was ever written. */
+  readonly cycle: number;
   /** Ring blocks: the live part is [tail, head). */
   readonly head: number;
   readonly tail: number;
@@ -105,7 +107,7 @@ function* isUnmount(ring: LogRing, header: Header): Io<boolean> {
  */
 export function* findLog(ring: LogRing, info: SuperInfo): Io<LogState> {
   const rough = yield* roughHead(ring);
-  if (rough === undefined) return { isClean: true, head: 0, tail: 0 };
+  if (rough === undefined) return { isClean: true, cycle: 0, head: 0, tail: 0 };
   let head = ring.wrap(yield* skipHoles(ring, rough));
   let last = yield* scanBack(ring, head, ring.length);
   if (last === undefined) throw corrupt('log: no record at all', { field: 'h_magicno' });
@@ -116,11 +118,11 @@ export function* findLog(ring: LogRing, info: SuperInfo): Io<LogState> {
     if (last === undefined) throw corrupt('log: no whole record', { field: 'h_magicno' });
   }
   checkOrigin(last, info.uuid);
-  if (after(ring, last) === head && (yield* isUnmount(ring, last))) return { isClean: true, head, tail: head };
+  if (after(ring, last) === head && (yield* isUnmount(ring, last))) return { isClean: true, cycle: last.cycle, head, tail: head };
   const trimmed = yield* trimTorn(ring, info, head, last);
   const tail = ring.wrap(Number(trimmed.last.tailLsn % 2n ** 32n));
   if (Number(trimmed.last.tailLsn % 2n ** 32n) >= ring.length) throw corrupt('log: a tail outside the log', { field: 'h_tail_lsn' });
-  return { isClean: tail === trimmed.head, head: trimmed.head, tail };
+  return { isClean: tail === trimmed.head, cycle: trimmed.last.cycle, head: trimmed.head, tail };
 }
 
 /** Verifies the records that may have been in flight, and cuts the log before the first that is torn. */
