@@ -4,6 +4,7 @@
  * `mount.fuse.iomap IMAGE DIR [-sfnv] [-N NAMESPACE] [-t TYPE] [-o OPTIONS]`; exit codes of mount(8).
  */
 import { parseArgs } from 'node:util';
+import { COMMON_OPTIONS } from './helper-options.js';
 import { parseMountOptions } from './options.js';
 import { startServer } from './start.js';
 
@@ -14,12 +15,9 @@ function argumentsOf(): { image: string; dir: string; options: string; fake: boo
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      ...COMMON_OPTIONS,
       sloppy: { type: 'boolean', short: 's' },
       fake: { type: 'boolean', short: 'f' },
-      nomtab: { type: 'boolean', short: 'n' },
-      verbose: { type: 'boolean', short: 'v' },
-      namespace: { type: 'string', short: 'N' },
-      type: { type: 'string', short: 't' },
       options: { type: 'string', short: 'o', multiple: true },
     },
   });

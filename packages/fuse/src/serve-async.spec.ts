@@ -15,7 +15,7 @@ import {
   FuseWriteIn,
 } from './abi.js';
 import { REPLY_AT, REQUEST_AT, type Channel } from './channel.js';
-import { CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
+import { CONTROL_BYTES, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
 import { checkOptions } from './options.js';
 import { OP } from './protocol.js';
 import { CHANNELS_MAX, serveAsync, type Transport } from './serve-async.js';
@@ -25,15 +25,20 @@ import { Session } from './session.js';
 class LateDevice implements BlockDevice {
   readonly synchronous = false;
   readonly name = 'late';
-  readonly #base = memoryDevice({ sizeBytes: 16 * 2 ** 20 });
-  readonly sizeBytes = this.#base.sizeBytes;
-  readonly sectorSize = this.#base.sectorSize;
+  readonly #base: ReturnType<typeof memoryDevice>;
+  readonly sizeBytes: number;
+  readonly sectorSize: number;
   readonly readOnly = false;
-  readonly limits = this.#base.limits;
+  readonly limits: BlockDevice['limits'];
   /** Bios wait here while it is set. */
   held: (() => void)[] | undefined = undefined;
   inFlight = 0;
   inFlightMax = 0;
+
+  constructor(sizeBytes = 16 * 2 ** 20) {
+    this.#base = memoryDevice({ sizeBytes });
+    ({ sizeBytes: this.sizeBytes, sectorSize: this.sectorSize, limits: this.limits } = this.#base);
+  }
 
   get base(): BlockDevice {
     return this.#base;
@@ -136,7 +141,7 @@ const readArgs = (size: number, offset = 0): Uint8Array =>
 class Rig {
   readonly device: LateDevice;
   readonly queue = new Queue();
-  readonly control = new Int32Array(new SharedArrayBuffer(12));
+  readonly control = new Int32Array(new SharedArrayBuffer(CONTROL_BYTES));
   readonly complaints: string[] = [];
   #session: Session | undefined;
   #served: Promise<void> = Promise.resolve();
@@ -309,6 +314,60 @@ describe('serving an asynchronous device', () => {
     expect(failures).toBe(0);
     expect([rig.session.lookups.size, rig.session.orphanCount]).toEqual([0, 0]);
     await rig.end();
+  });
+
+  describe('a full image with an unlinked file that is not forgotten', () => {
+    const BLOCK = 65_536;
+    const ENOSPC = -28;
+
+    /** All room is in the unlinked file; another one is there, empty. */
+    async function full(): Promise<{ rig: Rig; file: number; forget: () => void }> {
+      const rig = new Rig(new LateDevice(2 ** 20));
+      await rig.start();
+      const big = await rig.create('big', new Uint8Array(1));
+      const file = await rig.create('file', new Uint8Array(0));
+      let pos = 0;
+      for (let size = BLOCK; size >= 1024; size /= 64) {
+        while ((await rig.write(big, pos, new Uint8Array(size).fill(7))).error === 0) pos += size;
+      }
+      expect((await rig.queue.ask(OP.UNLINK, 1, bytesOf('big\0'))).error).toBe(0);
+      expect(rig.session.orphanCount).toBe(1);
+      const forget = (): void => {
+        void rig.queue.ask(OP.FORGET, big, args(FuseForgetIn, (bytes) => {
+          FuseForgetIn.at(bytes).nlookup = 1;
+        }));
+      };
+      return { rig, file, forget };
+    }
+
+    it('a write waits for the forget, while others are served', async () => {
+      const { rig, file, forget } = await full();
+      let isDone = false;
+      const write = rig.write(file, 0, new Uint8Array(BLOCK).fill(9)).then((answer) => {
+        isDone = true;
+        return answer;
+      });
+      expect((await rig.queue.ask(OP.GETATTR, file, new Uint8Array(16))).error).toBe(0);
+      expect(isDone).toBe(false);
+      forget();
+      expect((await write).error).toBe(0);
+      expect((await rig.queue.ask(OP.READ, file, readArgs(BLOCK))).payload).toEqual(new Uint8Array(BLOCK).fill(9));
+      await rig.end();
+    });
+
+    it('a write is told ENOSPC when nothing comes back, and so is one without such a file', async () => {
+      const { rig, file, forget } = await full();
+      expect((await rig.write(file, 0, new Uint8Array(BLOCK).fill(9))).error).toBe(ENOSPC);
+      forget();
+      const big = await rig.create('again', new Uint8Array(1));
+      let pos = 0;
+      while ((await rig.write(big, pos, new Uint8Array(BLOCK).fill(7))).error === 0) pos += BLOCK;
+      const started = performance.now();
+      expect((await rig.write(big, pos, new Uint8Array(BLOCK).fill(7))).error).toBe(ENOSPC);
+      expect(performance.now() - started).toBeLessThan(1000);
+      expect(rig.session.orphanCount).toBe(0);
+      await rig.end();
+    });
   });
 
   it('stop: what was begun is answered, then it returns', async () => {

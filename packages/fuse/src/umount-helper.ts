@@ -4,6 +4,7 @@
  * `umount.fuse.iomap DIR [-flnrv] [-N NAMESPACE] [-t TYPE]`.
  */
 import { parseArgs } from 'node:util';
+import { COMMON_OPTIONS } from './helper-options.js';
 import { unmount } from './start.js';
 
 const FAILED = 32;
@@ -12,13 +13,10 @@ try {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      ...COMMON_OPTIONS,
       force: { type: 'boolean', short: 'f' },
       lazy: { type: 'boolean', short: 'l' },
-      nomtab: { type: 'boolean', short: 'n' },
       readonly: { type: 'boolean', short: 'r' },
-      verbose: { type: 'boolean', short: 'v' },
-      namespace: { type: 'string', short: 'N' },
-      type: { type: 'string', short: 't' },
     },
   });
   const [dir] = positionals;

@@ -14,12 +14,19 @@ export interface RunOptions {
   readonly options?: string;
 }
 
+/**
+ * Programs behave by themselves, however the tests were started: Nx has them write in colours (FORCE_COLOR), npm hands its
+ * configuration on in variables.
+ */
+const cleanEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(['PATH', 'HOME', 'TMPDIR', 'USER'].map((name) => [name, process.env[name]]));
+
 /** Runs `body` with the workload's environment; its input is made once for all runs on `bench`. */
 async function prepared<T>(bench: Bench, workload: Workload, how: RunOptions, body: (env: NodeJS.ProcessEnv) => Promise<T>): Promise<T> {
   const known = bench.inputs.get(workload);
   const out = known ?? mkdtempSync(join(bench.dir, 'out-'));
   const env = {
-    ...process.env,
+    ...cleanEnvironment(),
     SOURCES: packages,
     MODULES: join(packages, '../node_modules'),
     OUT: out,
