@@ -10,14 +10,14 @@ const [job, ...args] = process.argv.slice(2);
 
 async function openFs(image, options = {}) {
   const { openFileDevice } = await import('@iomap/block-device/node');
-  const { mount } = await import('@iomap/ext2');
+  const { mount } = await import(options.type === 'xfs' ? '@iomap/xfs-lite' : '@iomap/ext2');
   const { runSync, systemEnv } = await import('@iomap/io');
   const { createVfs } = await import('@iomap/vfs');
   const { nodeFs } = await import('@iomap/vfs/node');
   const env = systemEnv();
   const device = openFileDevice(image, { readOnly: options.readOnly ?? false });
   const volume = runSync(mount(device, { env, readOnly: options.readOnly ?? false }));
-  const vfs = createVfs(volume, { env });
+  const vfs = createVfs(volume, { env, ...options.vfs });
   return {
     fs: nodeFs(vfs),
     close() {
@@ -80,10 +80,34 @@ function writeCalls(face, file, callBytes, totalBytes) {
   return { seconds, durableSeconds, bytes: totalBytes };
 }
 
+/** Of each `PATH:COUNT` (names `file-0000000` on): microseconds that the stat of one takes, the median of seven turns. */
+function lookupTimes(face, root, folders) {
+  let state = 12345;
+  const random = (below) => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  const calls = 50_000;
+  const times = folders.map(() => []);
+  for (let turn = 0; turn < 10; turn++) {
+    for (const [i, folder] of folders.entries()) {
+      const [path, count] = folder.split(':');
+      const paths = Array.from({ length: calls }, () => `${root}${path}/file-${String(random(Number(count))).padStart(7, '0')}`);
+      const { seconds } = timed(() => {
+        for (const at of paths) face.statSync(at);
+        return {};
+      });
+      // Three turns to come to where everything is that can be in the caches.
+      if (turn >= 3) times[i].push((seconds / calls) * 1e6);
+    }
+  }
+  return times.map((list) => list.sort((a, b) => a - b)[Math.floor(list.length / 2)]);
+}
+
 const jobs = {
   walkHost: (root) => timed(() => walk(fs, root)),
-  async walkImage(image) {
-    const open = await openFs(image, { readOnly: true });
+  async walkImage(image, type) {
+    const open = await openFs(image, { readOnly: true, type });
     const result = timed(() => walk(open.fs, '/'));
     open.close();
     return result;
@@ -153,6 +177,28 @@ const jobs = {
     face.closeSync(fd);
     open.close();
     return answer;
+  },
+  /**
+   * Names of two folders of an XFS image by chance, the folders in turn; microseconds a look-up, once warm. The dentry cache is as small
+   * as can be, so that the directory is searched each time.
+   */
+  async lookups(image, ...folders) {
+    const open = await openFs(image, { readOnly: true, type: 'xfs', vfs: { dentriesMax: 16 } });
+    const microseconds = lookupTimes(open.fs, '', folders);
+    open.close();
+    return { microseconds };
+  },
+  lookupsHost: (root, ...folders) => ({ microseconds: lookupTimes(fs, root, folders) }),
+  async crc32c() {
+    const { crc32c } = await import('@iomap/xfs-lite');
+    const bytes = Uint8Array.from({ length: 4096 }, (_, i) => i * 7);
+    const calls = 50_000;
+    const run = () => {
+      for (let i = 0; i < calls; i++) crc32c(bytes);
+      return {};
+    };
+    run();
+    return { gbPerSecond: (calls * bytes.length) / timed(run).seconds / 1e9 };
   },
   /** The npm package `ext2fs` over the same image: every file of the tree it is given. */
   async walkExt2fs(image) {
