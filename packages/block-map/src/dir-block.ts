@@ -1,6 +1,9 @@
 /** One block of a directory as bytes, whichever home it lives in (dir-home.ts), and what stands for one that is not mapped. */
 import { corrupt } from '@iomap/io';
 
+/** Blocks of a directory read at once where they are in order. */
+export const DIR_READAHEAD_BLOCKS = 32;
+
 /** One block of a directory, as bytes. They die when the block is let go: hold it across waits. */
 export interface DirBlock {
   /** Bytes from the start of the device (0 where that is not known without a wait); -1: it is not mapped. For messages. */

@@ -5,14 +5,11 @@
  */
 import { Buf } from '@iomap/buffer-cache';
 import { corrupt, FsError, type Io } from '@iomap/io';
-import { holeBlock } from './dir-block.js';
+import { DIR_READAHEAD_BLOCKS, holeBlock } from './dir-block.js';
 import type { DirHome, DirHost, MappedDir } from './dir-home.js';
 import type { MapRun } from './extent-cache.js';
 import { forgetBlock, newBlock, type BlockMap, type MappedInode } from './map.js';
 import { truncateBlocks } from './map-truncate.js';
-
-/** Blocks of a directory read ahead at once. */
-const READAHEAD_BLOCKS = 32;
 
 export function bufferDirHome<I extends MappedDir>(host: DirHost<I>): DirHome<I> {
   const { map, buffers, dirBytes } = host;
@@ -39,7 +36,7 @@ export function bufferDirHome<I extends MappedDir>(host: DirHost<I>): DirHome<I>
       yield* map.read(dir, Math.floor(index / per), run);
       if (run.block === 0) return atHole(dir, index);
       const pos = posIn(run.block, index);
-      const ahead = Math.min(run.count * per - (index % per), READAHEAD_BLOCKS, host.blockCount(dir) - index);
+      const ahead = Math.min(run.count * per - (index % per), DIR_READAHEAD_BLOCKS, host.blockCount(dir) - index);
       if (ahead > 1 && buffers.peek(pos) === undefined) yield* buffers.readahead(pos, dirBytes, undefined, ahead);
       return yield* buffers.read(pos, dirBytes);
     },

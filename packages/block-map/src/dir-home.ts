@@ -21,6 +21,9 @@ import type { BlockMap } from './map.js';
 /** The mount option. */
 export type DirHomeKind = 'buffer-cache' | 'page-cache';
 
+/** In words. */
+export const DIR_HOME_NAMES = { 'buffer-cache': 'buffer cache', 'page-cache': 'page cache, by iomap' } as const;
+
 export interface DirHome<I> {
   readonly kind: DirHomeKind;
   /** @throws FsError EUCLEAN when the size cannot be a directory's */

@@ -11,12 +11,15 @@
 import { assert, corrupt, FsError } from '@iomap/io';
 import { bufferedRead, bufferedWrite, truncatePageCache } from '@iomap/iomap-core';
 import type { Folio } from '@iomap/page-cache';
-import { holeBlock, type DirBlock } from './dir-block.js';
+import { DIR_READAHEAD_BLOCKS, holeBlock, type DirBlock } from './dir-block.js';
 import type { DirHome, DirHost, MappedDir } from './dir-home.js';
 import { flushFile, flushFiles } from './dirty-files.js';
 import type { MapRun } from './extent-cache.js';
 import { mapIomapOps } from './map-iomap.js';
 import { truncateBlocks } from './map-truncate.js';
+
+/** Less than what a read passes by the cache with. */
+const SINK_BYTES_MAX = 128 * 1024;
 
 /** A block of a directory inside a folio, which keeps it (`folio.private`). */
 class DirPage implements DirBlock {
@@ -58,8 +61,11 @@ export function pageDirHome<I extends MappedDir>(host: DirHost<I>): DirHome<I> {
   const atHole = holeBlock(host.hole, dirBytes);
   // The names' changes are guarded as a whole.
   const ops = mapIomapOps<I>({ map, device, guarded: (change) => change });
-  /** Where reads leave their copy of what came into the cache: nobody looks at it. */
-  const sink = new Uint8Array(dirBytes);
+  /**
+   * Where reads leave their copy of what came into the cache: nobody looks at it. As long as what is read at once, so that a walk in the
+   * order of an index, which no window of readahead sees through, needs no more requests than in the other home.
+   */
+  const sink = new Uint8Array(Math.max(dirBytes, Math.min(SINK_BYTES_MAX, DIR_READAHEAD_BLOCKS * dirBytes)));
 
   const newPage = (dir: I, folio: Folio, index: number): DirPage => {
     const isKnown = map.peek(dir, Math.floor(index / per), scratch) && scratch.block > 0;

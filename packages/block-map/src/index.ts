@@ -16,6 +16,7 @@ export { truncateBlocks, unmapRun } from './map-truncate.js';
 export { hashName, NameIndex, NAMES_MAX } from './name-index.js';
 export { Reservations, WINDOW_FIRST, WINDOW_MAX, type Reservation, type ReservationHolder } from './reservation.js';
 export { allocRun, freeRun, type AllocRequest, type BitmapSpace, type BlockRun } from './run-alloc.js';
+export { conversionOf, type Conversion } from './conversion.js';
 export { isHole, type DirBlock } from './dir-block.js';
 export { forgetBlocks } from './dir-buffers.js';
 export { dirHome, type DirHome, type DirHomeKind, type DirHost, type MappedDir } from './dir-home.js';

@@ -1,11 +1,14 @@
 /** The conversion studies: their counts are the same in every run, and the documents say them. */
+import { buffersOf } from '@iomap/buffer-head';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { codeLines } from '../src/study/directories.js';
 import { runStudy } from '../src/study/measure.js';
-import { ext2Study, minixStudy } from '../src/study/mounts.js';
+import { countedDevice, ext2Study, HOMES, minixStudy, WAYS } from '../src/study/mounts.js';
 import { callsPlot } from '../src/study/plot.js';
 import { countsText, replaceSection } from '../src/study/report.js';
-import { MATRIX, statusRows } from '../src/study/status.js';
+import { matrix, statusRows } from '../src/study/status.js';
+import { Subject } from '../src/study/workloads.js';
 
 const packages = join(__dirname, '..', '..');
 
@@ -22,7 +25,7 @@ describe.each([
 
   it('is what its document says: else run `iomap study … --write`', () => {
     const document = readFileSync(join(docs, 'conversion.md'), 'utf8');
-    expect(replaceSection(document, 'counts', countsText(study))).toBe(document);
+    expect(replaceSection(document, 'counts', countsText(study, codeLines(packages)))).toBe(document);
     expect(readFileSync(join(docs, 'mapping-calls.svg'), 'utf8')).toBe(callsPlot(study));
   });
 
@@ -38,6 +41,16 @@ describe.each([
     expect(amplification.iomap.dirtyFolioBytes).toBe(16 * amplification.iomap.bytes);
   });
 
+  it('reads across an indirect block in two requests, in the order of the disk', () => {
+    const { legacy, iomap } = study.boundary;
+    expect(iomap).toEqual({ blocks: 16, requests: 2, inDiskOrder: true });
+    expect(legacy.requests).toBe(driver === ext2Study ? 3 : 4);
+  });
+
+  it('finds in both homes of directories the same blocks', () => {
+    for (const { counts } of study.directories) expect(counts['page-cache'].blocks).toBe(counts['buffer-cache'].blocks);
+  });
+
   it('moves the same bytes both ways', () => {
     for (const { counts } of study.rows) expect(counts.iomap.bytes).toBe(counts.legacy.bytes);
     expect(study.missing).toEqual([]);
@@ -45,10 +58,38 @@ describe.each([
 });
 
 describe('the matrix', () => {
+  const all = matrix();
+
   it('has every driver and every operation', () => {
-    const [head, ...rows] = statusRows();
-    expect(head).toEqual(['operation', ...Object.keys(MATRIX)]);
+    const [head, ...rows] = statusRows(all);
+    expect(head).toEqual(['operation', 'ext2', 'minix', 'xfs']);
     expect(rows.map(([name]) => name)).toEqual(expect.arrayContaining(['buffered read', 'buffered write', 'writeback', 'directories', 'metadata']));
     for (const row of rows) expect(row).toHaveLength(head?.length ?? 0);
+  });
+
+  it('names every way that a mount option picks, the default first', () => {
+    for (const type of ['ext2', 'minix']) {
+      expect(all[type]?.['buffered write']).toEqual(['iomap', 'legacy']);
+      expect(all[type]?.['directories']).toEqual(['buffer cache', 'page cache, by iomap']);
+    }
+    expect(all['ext2']?.['swapfile']).toEqual(['iomap']);
+    expect(all['minix']?.['swapfile']).toEqual([]);
+  });
+
+  it.each([ext2Study, minixStudy])('$type does what it says of directories and of files', (driver) => {
+    for (const way of WAYS) {
+      for (const home of HOMES) {
+        const { device } = countedDevice(new Uint8Array(4 * 2 ** 20));
+        driver.mkfs(device);
+        const subject = new Subject(driver.mount(device, { way, home }));
+        const { operations, counters } = subject.mount;
+        const file = subject.create('file');
+        // A directory in the page cache is folios by now; nothing else is.
+        expect(counters.folioAllocs > 0).toBe(operations['directories'] === 'page cache, by iomap');
+        subject.write(file, 0, new Uint8Array(4096));
+        const folio = subject.mount.mappingOf(file)?.lookup(0);
+        expect(folio !== undefined && buffersOf(folio) !== undefined).toBe(operations['buffered write'] === 'legacy');
+      }
+    }
   });
 });

@@ -5,7 +5,7 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, counts and superblock, all buffers, a flush.
  */
-import { flushFiles, newFound, type MapRun } from '@iomap/block-map';
+import { conversionOf, flushFiles, LegacyFiles, newFound, type Conversion, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type {
@@ -75,6 +75,12 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
 
   get counters(): Readonly<Record<string, number>> {
     return Object.fromEntries(Object.entries(this.volume.pages.counters));
+  }
+
+  /** How this mount does each operation. */
+  get operations(): Conversion {
+    const files = this.#files instanceof LegacyFiles ? 'legacy' : 'iomap';
+    return conversionOf({ files, swap: files === 'iomap', home: this.#dirs.home.kind });
   }
 
   get shutdownError(): Error | undefined {

@@ -8,6 +8,5 @@ export { mkfsOptions, type MkfsOptions } from './mkfs-options.js';
 export { Ext2FileSystem } from './fs.js';
 export { Ext2InodeInCore } from './inode.js';
 export { mount, readSuper } from './mount.js';
-export { operations } from './operations.js';
 export { mountOptionsSchema, type MountOptions } from './options.js';
 export type { SuperInfo } from './super.js';

@@ -5,7 +5,7 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, all buffers, a flush.
  */
-import { flushFiles, LegacyFiles, type MapRun } from '@iomap/block-map';
+import { conversionOf, flushFiles, LegacyFiles, type Conversion, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type { DirEmit, FiemapExtent, FileSystem, FsTraits, IoHow, MappedData, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
@@ -61,6 +61,12 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
 
   get counters(): Readonly<Record<string, number>> {
     return Object.fromEntries(Object.entries(this.volume.pages.counters));
+  }
+
+  /** How this mount does each operation. */
+  get operations(): Conversion {
+    const files = this.#files instanceof LegacyFiles ? 'legacy' : 'iomap';
+    return conversionOf({ files, swap: false, home: this.#dirs.home.kind });
   }
 
   get shutdownError(): Error | undefined {

@@ -6,6 +6,5 @@ export { mkfsOptions, type MkfsOptions } from './mkfs-options.js';
 export { MinixFileSystem } from './fs.js';
 export { MinixInode } from './inode.js';
 export { mount } from './mount.js';
-export { operations } from './operations.js';
 export { mountOptionsSchema, type MountOptions } from './options.js';
 export { readSuper, variantOf, type Geometry, type SuperInfo } from './super.js';

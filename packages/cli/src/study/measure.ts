@@ -4,6 +4,8 @@ import { runSync } from '@iomap/io';
 import { performance } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { boundaryRead, type BoundaryCounts } from './boundary.js';
+import { DIR_CASES, studyDirectories, type DirCase, type DirRow } from './directories.js';
 import { countedDevice, WAYS, type StudyDriver, type Way } from './mounts.js';
 import { AMPLIFICATION, makeImages, Subject, WORKLOADS, type ImageName, type Workload } from './workloads.js';
 
@@ -47,6 +49,8 @@ export interface Study {
   readonly blockSize: number;
   readonly rows: readonly Row[];
   readonly amplification: Pair<Counts>;
+  readonly boundary: Pair<BoundaryCounts>;
+  readonly directories: readonly DirRow[];
   /** Groups that the driver cannot do. */
   readonly missing: readonly string[];
 }
@@ -122,8 +126,9 @@ function both(driver: StudyDriver, workload: Workload, image: Uint8Array, collec
  * Runs all workloads both ways.
  * @param repeats timed runs, the two ways in turn; the best counts. 0 = counts alone
  * @param note is told after each workload
+ * @param dirCases directories to measure in both homes
  */
-export function runStudy(driver: StudyDriver, repeats: number, note?: () => void): Study {
+export function runStudy(driver: StudyDriver, repeats: number, note?: () => void, dirCases: readonly DirCase[] = DIR_CASES): Study {
   const images: Readonly<Record<ImageName, Uint8Array>> = makeImages(driver);
   const collect = repeats === 0 ? undefined : collector();
   const rows: Row[] = [];
@@ -153,6 +158,8 @@ export function runStudy(driver: StudyDriver, repeats: number, note?: () => void
     blockSize: driver.blockSize,
     rows,
     amplification: { legacy: amplified.legacy.counts, iomap: amplified.iomap.counts },
+    boundary: { legacy: boundaryRead(driver, 'legacy'), iomap: boundaryRead(driver, 'iomap') },
+    directories: studyDirectories(driver, dirCases, repeats, collect),
     missing: [...missing],
   };
 }

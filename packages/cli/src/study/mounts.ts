@@ -1,5 +1,6 @@
 /** The mounts of a study: images in memory, file data one way or the other, and what the mount counts. */
 import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
+import type { Conversion } from '@iomap/block-map';
 import { Ext2InodeInCore, mkfs as mkfsExt2, mount as mountExt2 } from '@iomap/ext2';
 import { fixedEnv, IO_OK, runSync, type Bio, type Env, type IoResult } from '@iomap/io';
 import { mkfs as mkfsMinix, MinixInode, mount as mountMinix } from '@iomap/minixfs';
@@ -10,9 +11,15 @@ import type { FileSystem, Inode } from '@iomap/vfs';
 export type Way = 'legacy' | 'iomap';
 export const WAYS: readonly Way[] = ['legacy', 'iomap'];
 
+/** Where directories live: the other option. */
+export type Home = 'buffer-cache' | 'page-cache';
+export const HOMES: readonly Home[] = ['buffer-cache', 'page-cache'];
+
 export interface StudyMount {
   readonly fs: FileSystem;
   readonly counters: IomapCounters;
+  /** How it does each operation. */
+  readonly operations: Conversion;
   /** The cached data of a file. */
   mappingOf(inode: Inode): AddressSpace | undefined;
 }
@@ -20,6 +27,9 @@ export interface StudyMount {
 export interface MountHow {
   readonly way: Way;
   readonly folioMaxBytes?: number;
+  readonly home?: Home;
+  /** Of either cache. */
+  readonly cacheBytes?: number;
 }
 
 export interface StudyDriver {
@@ -34,12 +44,14 @@ export interface StudyDriver {
 /** Each study has the same clock and the same random numbers. */
 const studyEnv = (): Env => fixedEnv({ start: { sec: 1_700_000_000, nsec: 0 }, seed: 1 });
 
-const mountOptions = ({ way, folioMaxBytes }: MountHow) => ({
+const mountOptions = ({ way, folioMaxBytes, home, cacheBytes }: MountHow) => ({
   env: studyEnv(),
   io: way,
   // Both ways through the page cache: what is compared is that.
   bypass: false,
   ...(folioMaxBytes === undefined ? {} : { folioMaxBytes }),
+  ...(home === undefined ? {} : { directories: home }),
+  ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes, bufferCacheBytes: cacheBytes }),
 });
 
 /** ext2 with blocks of 4 KiB, as most images have. */
@@ -55,6 +67,7 @@ export const ext2Study: StudyDriver = {
     return {
       fs,
       counters: fs.volume.pages.counters,
+      operations: fs.operations,
       mappingOf: (inode) => (inode instanceof Ext2InodeInCore ? inode.mappingIfAny : undefined),
     };
   },
@@ -73,6 +86,7 @@ export const minixStudy: StudyDriver = {
     return {
       fs,
       counters: fs.volume.pages.counters,
+      operations: fs.operations,
       mappingOf: (inode) => (inode instanceof MinixInode ? inode.mappingIfAny : undefined),
     };
   },
@@ -86,8 +100,8 @@ export interface DeviceCounts {
   writeBytes: number;
 }
 
-/** An image in memory that counts its bios, and has no way around them. */
-export function countedDevice(bytes: Uint8Array): { readonly device: BlockDevice; readonly counts: DeviceCounts } {
+/** An image in memory that counts its bios, and has no way around them. `note` is told of each. */
+export function countedDevice(bytes: Uint8Array, note?: (bio: Bio) => void): { readonly device: BlockDevice; readonly counts: DeviceCounts } {
   const base = memoryDeviceFrom(bytes);
   const counts: DeviceCounts = { reads: 0, readBytes: 0, writes: 0, writeBytes: 0 };
   const device: BlockDevice = {
@@ -98,6 +112,7 @@ export function countedDevice(bytes: Uint8Array): { readonly device: BlockDevice
     readOnly: false,
     limits: base.limits,
     submit(bio: Bio): IoResult {
+      note?.(bio);
       if (bio.op === 'read') {
         counts.reads++;
         counts.readBytes += bio.lengthBytes;

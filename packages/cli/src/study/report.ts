@@ -1,6 +1,8 @@
 /** A study as text: Markdown tables of counts (the same in every run) and of times, for `conversion.md` and for the terminal. */
 import { BUFFER_HEAD_BYTES, KERNEL_BUFFER_HEAD_BYTES, PAGE_BYTES } from '@iomap/buffer-head';
+import type { CodeLines, DirRow, DirTimes } from './directories.js';
 import type { Counts, Pair, Row, Study } from './measure.js';
+import type { Home } from './mounts.js';
 
 const MIB = 2 ** 20;
 
@@ -27,8 +29,11 @@ const groupsOf = (study: Study): string[] => [...new Set(study.rows.map((row) =>
 
 const nameOf = (row: Row): string => (row.key === 'small-write' ? 'write' : row.key === 'small-read' ? 'read' : sizeName(row.callBytes));
 
-/** What is the same in every run. A test compares it with `conversion.md`. */
-export function countsText(study: Study): string {
+/**
+ * What is the same in every run. A test compares it with `conversion.md`.
+ * @param code lines of code of the homes of directories, where there are sources to count
+ */
+export function countsText(study: Study, code?: CodeLines): string {
   const parts = [`${study.format}. Each cell: legacy → iomap.\n`];
   for (const group of groupsOf(study)) {
     const rows = study.rows.filter((row) => row.group === group).map((row) => {
@@ -51,7 +56,7 @@ export function countsText(study: Study): string {
     ];
     parts.push(`\n**${group[0]?.toUpperCase() ?? ''}${group.slice(1)}**\n\n${table(head, rows)}`);
   }
-  parts.push(`\n${amplificationText(study)}`, `\n${stateText(study)}`);
+  parts.push(`\n${amplificationText(study)}`, `\n${stateText(study)}`, `\n${boundaryText(study)}`, `\n${directoryCounts(study, code)}`);
   if (study.missing.length > 0) parts.push(`\nNot measured, as the driver has no such operation: ${study.missing.join('; ')}.\n`);
   return parts.join('');
 }
@@ -78,6 +83,63 @@ function stateText({ blockSize }: Study): string {
   return `**State of a cached MiB** in blocks of ${sizeName(blockSize)} (${PAGE_BYTES / blockSize} to a page)\n\n${table(['', 'blocks', 'each', 'bytes'], rows)}`;
 }
 
+/** The published case: a read across an indirect block. */
+function boundaryText({ boundary }: Study): string {
+  const rows = (['legacy', 'iomap'] as const).map((way) => {
+    const { blocks, requests, inDiskOrder } = boundary[way];
+    return [way, String(blocks), String(requests), inDiskOrder ? 'yes' : 'no'];
+  });
+  return `**A cold read across an indirect block**\n\n${table(['', 'blocks of data', 'device requests', 'in the order of the disk'], rows)}`;
+}
+
+const caseName = ({ directories, entries }: DirRow): string =>
+  `${directories === 1 ? '1 directory' : `${whole(directories)} directories`} of ${whole(entries)} names`;
+
+const whole = (value: number): string => value.toLocaleString('en');
+
+/** Both homes in a cell, in the order that the head says. */
+const homes = (of: (home: Home) => number): string => `${whole(of('buffer-cache'))} · ${whole(of('page-cache'))}`;
+
+function directoryCounts({ directories }: Study, code: CodeLines | undefined): string {
+  const rows = directories.map((row) => {
+    const { counts } = row;
+    return [
+      caseName(row),
+      whole(counts['buffer-cache'].blocks),
+      homes((home) => counts[home].insert),
+      homes((home) => counts[home].lookup),
+      homes((home) => counts[home].list),
+      homes((home) => counts[home].listBytes / 1024),
+    ];
+  });
+  const head = ['', 'blocks', 'all entered, then a sync', '1,000 look-ups, nothing cached', 'a listing, nothing cached', 'KiB read by it'];
+  const lines = code === undefined ? '' : `\nLines of code of a home (neither blank nor comment): buffer cache ${code['buffer-cache']}, page cache ${code['page-cache']}; shared by both ${code.shared}.\n`;
+  return `**Directories: device requests in either home** (each cell: buffer cache · page cache)\n\n${table(head, rows)}${lines}`;
+}
+
+/** A thousand of something a second, three digits. */
+const thousands = (value: number): string => figure(value / 1000);
+
+function directoryTimes({ directories }: Study): string {
+  const rows = directories.flatMap((row) => {
+    const { times } = row;
+    if (times === undefined) return [];
+    const rate = (of: (times: DirTimes) => number): string => `${thousands(of(times['buffer-cache']))} · ${thousands(of(times['page-cache']))}`;
+    return [[
+      caseName(row),
+      rate(({ insert }) => insert),
+      rate(({ lookupCold }) => lookupCold),
+      rate(({ lookup }) => lookup),
+      rate(({ listCold }) => listCold),
+      rate(({ list }) => list),
+      times['buffer-cache'].heapBytes === 0 ? '–' : `${times['buffer-cache'].heapBytes.toFixed(0)} · ${times['page-cache'].heapBytes.toFixed(0)}`,
+    ]];
+  });
+  if (rows.length === 0) return '';
+  const head = ['', 'entered', 'looked up, nothing cached', 'looked up, cached', 'listed, nothing cached', 'listed, cached', 'heap bytes per cached block'];
+  return `**Directories: thousands a second in either home** (each cell: buffer cache · page cache)\n\n${table(head, rows)}`;
+}
+
 /** Times of one run; they differ from machine to machine, so nothing is asserted of them. */
 export function timesText(study: Study, machine: string): string {
   const parts = [`Throughput, MiB/s, on ${machine}; an image in memory. The last column is iomap ÷ legacy.\n`];
@@ -87,7 +149,7 @@ export function timesText(study: Study, machine: string): string {
     const rate = (time: number): number => counts.legacy.bytes / MIB / (time / 1000);
     return [[`${row.group}${row.key.startsWith('small') ? `, ${nameOf(row)}` : ''}`, sizeName(row.callBytes), figure(rate(ms.legacy)), figure(rate(ms.iomap)), figure(ms.legacy / ms.iomap)]];
   });
-  parts.push(`\n${table(['', 'calls of', 'legacy', 'iomap', 'ratio'], rows)}`, `\n${judge(study)}`);
+  parts.push(`\n${table(['', 'calls of', 'legacy', 'iomap', 'ratio'], rows)}`, `\n${judge(study)}`, `\n${directoryTimes(study)}`);
   return parts.join('');
 }
 
