@@ -11,6 +11,8 @@ export interface VfsFsxOptions {
   readonly check?: () => Io<readonly string[]>;
   /** What direct I/O is a multiple of, in bytes. Default 512. */
   readonly directAlign?: number;
+  /** Atomic writes of these lengths, in bytes; where the driver refuses one (EINVAL), a plain write does. Default: none. */
+  readonly atomic?: { readonly min: number; readonly max: number };
 }
 
 /** Mounts and makes the subject; operations that the driver lacks are left out. */
@@ -72,6 +74,20 @@ export function* vfsFsxSubject(options: VfsFsxOptions): Io<FsxSubject> {
           directWrite: (pos: number, bytes: Uint8Array) => vfs.pwrite2(fd, bytes, pos, { direct: true }),
         }
       : {}),
+    ...(options.atomic === undefined
+      ? {}
+      : {
+          atomicMin: options.atomic.min,
+          atomicMax: options.atomic.max,
+          *atomicWrite(pos: number, bytes: Uint8Array): Io<number> {
+            try {
+              return yield* vfs.pwrite2(fd, bytes, pos, { atomic: true });
+            } catch (error) {
+              if (!isCode(error, 'EINVAL')) throw error;
+              return yield* vfs.write(fd, bytes, pos);
+            }
+          },
+        }),
     ...(allocates
       ? {
           punch: (pos: number, len: number) => vfs.fallocate(fd, { punchHole: true, keepSize: true }, pos, len),

@@ -5,7 +5,7 @@
  * - `runFsx(options)`: makes a subject, does `ops` operations from `seed`, checks everything at the end.
  * - A subject has what its filesystem has; what it lacks is not drawn.
  */
-import { FsError, type Io } from '@iomap/io';
+import { FsError, runSync, type Io } from '@iomap/io';
 import { poolBytes } from './op.js';
 import { random, type Random } from './random.js';
 import { shrink } from './shrink.js';
@@ -84,6 +84,43 @@ export interface FsxOptions {
   readonly shrinkMs?: number;
   /** How to repeat the run, for the message. */
   readonly replay?: string;
+}
+
+/** Runs of an exerciser one after another, for a long test. */
+export interface FsxSliceOptions {
+  /** Of the first run; each has the next. */
+  readonly seed: number;
+  readonly ops: number;
+  /** Default 2000. */
+  readonly perRun?: number;
+  readonly note?: (done: number) => void;
+  readonly stop?: () => boolean;
+}
+
+export interface FsxSliceResult {
+  readonly done: number;
+  /** How often each operation was done. */
+  readonly tally: Readonly<Record<string, number>>;
+  readonly failures: readonly { readonly message: string; readonly seed: number }[];
+}
+
+/** Does `ops` operations in runs of `perRun`, up to the first that fails. @param run one of them, from its seed */
+export function fsxSlice(options: FsxSliceOptions, run: (seed: number, ops: number) => Io<ReadonlyMap<FsxKind, number>>): FsxSliceResult {
+  const perRun = options.perRun ?? 2000;
+  const tally: Record<string, number> = {};
+  let done = 0;
+  for (let seed = options.seed; done < options.ops && options.stop?.() !== true; seed++) {
+    const ops = Math.min(perRun, options.ops - done);
+    try {
+      for (const [kind, n] of runSync(run(seed, ops))) tally[kind] = (tally[kind] ?? 0) + n;
+    } catch (error) {
+      if (!(error instanceof FsxFailure)) throw error;
+      return { done, tally, failures: [{ message: error.message, seed }] };
+    }
+    done += ops;
+    options.note?.(done);
+  }
+  return { done, tally, failures: [] };
 }
 
 export class FsxFailure extends Error {

@@ -87,5 +87,8 @@ export {
 export { fileSystemSuite, type FileSystemMatrix, type SuiteFormat } from './suites/file-system-suite.js';
 export { imageMatrixSuite, type ImageFormat, type ImageMatrix } from './suites/image-matrix-suite.js';
 export { readbackSuite, readTree, type ReadbackFormat, type ReadbackOptions } from './suites/readback-suite.js';
-export { FsxFailure, FSX_WEIGHTS, replayFsx, runFsx, type FsxKind, type FsxOp, type FsxOptions, type FsxSubject } from './fsx.js';
+export {
+  FsxFailure, FSX_WEIGHTS, fsxSlice, replayFsx, runFsx, type FsxKind, type FsxOp, type FsxOptions, type FsxSliceOptions, type FsxSliceResult,
+  type FsxSubject,
+} from './fsx.js';
 export { vfsFsxSubject, type VfsFsxOptions } from './fsx-vfs.js';

@@ -1,7 +1,7 @@
 /** A file of the testing filesystem under the file exerciser (`runFsx` of the conformance package). */
 import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
-import { FsxFailure, random, runFsx, type FsxKind, type FsxSubject } from '@iomap/conformance';
-import { FsError, isCode, runSync, type Io } from '@iomap/io';
+import { fsxSlice, random, runFsx, type FsxKind, type FsxSliceOptions, type FsxSliceResult, type FsxSubject } from '@iomap/conformance';
+import { FsError, isCode, type Io } from '@iomap/io';
 import { PageCache, type PageCacheOptions } from '@iomap/page-cache';
 import { invalidateRange, type MappedFile } from '../src/index.js';
 import { ExtentFile, mountExtentFs, reflink, type ExtentFs, type ExtentFsOptions, type ExtentInode } from '../src/testing/index.js';
@@ -112,30 +112,8 @@ export function* extentSubject(options: ExtentSubjectOptions): Io<FsxSubject> {
   };
 }
 
-export interface FsxSlice {
-  readonly done: number;
-  readonly tally: Readonly<Record<string, number>>;
-  readonly failures: readonly { readonly message: string; readonly seed: number }[];
-}
-
-/** Runs of `perRun` operations, each with options of its own that follow from its seed. */
-export function extentFsxSlice(options: { seed: number; ops: number; perRun?: number; note?: (done: number) => void; stop?: () => boolean }): FsxSlice {
-  const perRun = options.perRun ?? 2000;
-  const tally: Record<string, number> = {};
-  let done = 0;
-  for (let seed = options.seed; done < options.ops && options.stop?.() !== true; seed++) {
-    const ops = Math.min(perRun, options.ops - done);
-    try {
-      for (const [kind, n] of runSync(extentFsx(seed, ops))) tally[kind] = (tally[kind] ?? 0) + n;
-    } catch (error) {
-      if (!(error instanceof FsxFailure)) throw error;
-      return { done, tally, failures: [{ message: error.message, seed }] };
-    }
-    done += ops;
-    options.note?.(done);
-  }
-  return { done, tally, failures: [] };
-}
+/** Runs with options of their own, which follow from the seed. */
+export const extentFsxSlice = (options: FsxSliceOptions): FsxSliceResult => fsxSlice(options, extentFsx);
 
 /** One run: block size, folio size, budget and the filesystem's ways from the seed. */
 export function extentFsx(seed: number, ops: number): Io<ReadonlyMap<FsxKind, number>> {

@@ -8,7 +8,7 @@ import { Simulator } from '@iomap/io/sim';
 import { PageCache } from '@iomap/page-cache';
 import { invalidateRange, type MappedFile } from '../src/index.js';
 import { ExtentFile, format, mountExtentFs, reflink, type ExtentFs, type ExtentInode } from '../src/testing/index.js';
-import { ByteModel, pattern } from './byte-model.js';
+import { ByteModel, MODEL_BYTES, pattern } from './byte-model.js';
 
 /** What the device holds where nothing was written: it must never be seen in a file. */
 const OLD_BYTE = 0xfe;
@@ -32,9 +32,16 @@ interface Config {
 }
 
 const images = new Map<string, Uint8Array>();
+const workspaces = new Map<number, Uint8Array>();
+/** Buffers of reads that have ended, of the longest file: a run makes hundreds. */
+const buffers: Uint8Array[] = [];
 
 /** An empty filesystem over old content. */
-export function emptyImage(blockSize: number, blocks: number, slotBytes = SLOT_BYTES): Uint8Array {
+export const emptyImage = (blockSize: number, blocks: number, slotBytes = SLOT_BYTES): Uint8Array =>
+  emptyImageOf(blockSize, blocks, slotBytes).slice();
+
+/** The same, not to be changed. */
+function emptyImageOf(blockSize: number, blocks: number, slotBytes: number): Uint8Array {
   const key = `${blockSize} ${blocks} ${slotBytes}`;
   let image = images.get(key);
   if (image === undefined) {
@@ -42,7 +49,16 @@ export function emptyImage(blockSize: number, blocks: number, slotBytes = SLOT_B
     runSync(format(memoryDeviceFrom(image), blockSize, slotBytes));
     images.set(key, image);
   }
-  return image.slice();
+  return image;
+}
+
+/** As `emptyImage`, in memory that the next caller gets again. */
+function sharedImage(blockSize: number, blocks: number): Uint8Array {
+  const fresh = emptyImageOf(blockSize, blocks, SLOT_BYTES);
+  let image = workspaces.get(fresh.length);
+  if (image === undefined) workspaces.set(fresh.length, (image = new Uint8Array(fresh.length)));
+  image.set(fresh);
+  return image;
 }
 
 /** The same device, which the core may not take for one that answers at once. */
@@ -234,10 +250,12 @@ class Actor {
     if (!lock.tryRead()) yield* lock.read();
     const start = this.model.readStart();
     try {
-      const bytes = new Uint8Array(len);
+      const whole = buffers.pop() ?? new Uint8Array(MODEL_BYTES);
+      const bytes = whole.subarray(0, len);
       const n = yield* read(bytes);
       this.config.log?.(`file ${this.inode.ino}: read ${pos} +${len}: ${n}`);
       this.#sameAs(pos, bytes, n, start);
+      buffers.push(whole);
     } finally {
       this.model.readEnd();
       lock.unlockRead();
@@ -328,7 +346,7 @@ function start(config: Config): { fs: ExtentFs; cache: PageCache } {
     bypassReadBytes: 4 * blockSize,
     bypassWriteBytes: 4 * blockSize,
   });
-  const device = memoryDeviceFrom(emptyImage(blockSize, 9 + 80));
+  const device = memoryDeviceFrom(sharedImage(blockSize, 9 + 80));
   // A map that must be read first: another task may come in between.
   const pause = function* (): Io<void> {
     if (random.chance(0.4)) yield* simulator.sleep(random.below(200_000));

@@ -37,7 +37,18 @@ function runSeed(kind: CoreSlice['kind'], seed: number): Readonly<Record<string,
   }
 }
 
-export function coreSlice({ kind, seed, count, note, stop }: CoreSlice): CoreSliceResult {
+export function coreSlice(slice: CoreSlice): CoreSliceResult {
+  // Refusals are a part of the runs, and their traces a tenth of the time.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return runSlice(slice);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+function runSlice({ kind, seed, count, note, stop }: CoreSlice): CoreSliceResult {
   const tally: Record<string, number> = {};
   const failures: { message: string; seed: number }[] = [];
   let done = 0;
