@@ -8,7 +8,7 @@ import { S_IFMT, type Inode } from '@iomap/vfs';
 import { sumMatches } from './crc32c.js';
 import type { DirIndex } from './dir-index.js';
 import { Fork } from './fork.js';
-import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, NULL_AGINO, XfsDinode } from './ondisk.js';
+import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, XfsDinode } from './ondisk.js';
 import { inoToBlock, type SuperInfo } from './super.js';
 import type { Volume } from './volume.js';
 
@@ -38,7 +38,6 @@ const FLAGS = [
 export class XfsInode implements Inode {
   readonly ino: number;
   readonly blockSize: number;
-  generation = 0;
   mode = 0;
   uid = 0;
   gid = 0;
@@ -71,8 +70,9 @@ export class XfsInode implements Inode {
   cowExtsize = 0;
   #changeHigh = 0;
   #changeLow = 0;
-  /** The next inode (in its group) of a list of unlinked ones. */
-  nextUnlinked = NULL_AGINO;
+  // Words of any value as signed numbers, which are no objects of their own.
+  #generation = 0;
+  #nextUnlinked = -1;
   data: Fork = NO_FORK;
   attr: Fork | undefined = undefined;
   /** Directory blocks that are not contiguous, put together: see dir-blocks.ts. */
@@ -132,11 +132,13 @@ export class XfsInode implements Inode {
 
   /** Counts the changes of the inode. */
   get changeCount(): bigint {
-    return BigInt(this.#changeHigh) * 2n ** 32n + BigInt(this.#changeLow);
+    return BigInt(this.#changeHigh >>> 0) * 2n ** 32n + BigInt(this.#changeLow >>> 0);
   }
 
-  /** Takes from the slot at `at` what versions 1 and 2 have too (`isBig`: 64-bit times), or all. */
+  /** Takes times and counters from the slot at `at`: what versions 1 and 2 have too (`isBig`: 64-bit times), or all. */
   decodeStamps(view: DataView, at: number, isBig: boolean, isVersion3: boolean): void {
+    this.#generation = view.getInt32(at + o.di_gen);
+    this.#nextUnlinked = view.getInt32(at + o.di_next_unlinked);
     this.#atimeSec = secondsAt(view, at + o.di_atime, isBig);
     this.#atimeNsec = nanosecondsAt(view, at + o.di_atime, isBig);
     this.#mtimeSec = secondsAt(view, at + o.di_mtime, isBig);
@@ -146,8 +148,8 @@ export class XfsInode implements Inode {
     if (!isVersion3) return;
     this.#btimeSec = secondsAt(view, at + o.di_crtime, isBig);
     this.#btimeNsec = nanosecondsAt(view, at + o.di_crtime, isBig);
-    this.#changeHigh = view.getUint32(at + o.di_changecount);
-    this.#changeLow = view.getUint32(at + o.di_changecount + 4);
+    this.#changeHigh = view.getInt32(at + o.di_changecount);
+    this.#changeLow = view.getInt32(at + o.di_changecount + 4);
   }
 
   get mapping(): AddressSpace {
@@ -156,6 +158,15 @@ export class XfsInode implements Inode {
 
   get mappingIfAny(): AddressSpace | undefined {
     return this.#mapping;
+  }
+
+  get generation(): number {
+    return this.#generation >>> 0;
+  }
+
+  /** The next inode (in its group) of a list of unlinked ones. */
+  get nextUnlinked(): number {
+    return this.#nextUnlinked >>> 0;
   }
 
   get type(): number {
@@ -279,8 +290,6 @@ export function decodeInode(inode: XfsInode, slot: InodeSlot, info: SuperInfo, a
   inode.uid = view.getUint32(at + o.di_uid);
   inode.gid = view.getUint32(at + o.di_gid);
   if (version > 1) inode.projectId = view.getUint16(at + o.di_projid_lo) + view.getUint16(at + o.di_projid_hi) * 0x1_0000;
-  inode.generation = view.getUint32(at + o.di_gen);
-  inode.nextUnlinked = view.getUint32(at + o.di_next_unlinked);
   inode.size = count64(view, at + o.di_size, ino, 'di_size');
   inode.blocks = count64(view, at + o.di_nblocks, ino, 'di_nblocks') * (info.blockSize / 512);
   inode.extsize = view.getUint32(at + o.di_extsize);

@@ -31,7 +31,8 @@ export const OPTION_SETS: readonly OptionSet[] = [
   set('16k blocks', '-b size=16384', { blockSize: 16_384 }),
   set('32k blocks', '-b size=32768', { blockSize: 32_768, sizeBytes: 640 * 2 ** 20 }),
   set('64k blocks', '-b size=65536', { blockSize: 65_536, sizeBytes: 1024 * 2 ** 20 }),
-  set('1k blocks, 4k directories', '-b size=1024 -n size=4096', { blockSize: 1024, slice: true }),
+  // An extent tree of depth 3 holds more than 20 × 59 extents here.
+  set('1k blocks, 4k directories', '-b size=1024 -n size=4096', { blockSize: 1024, extents: 2500, xattrs: 1000, slice: true }),
   set('1k blocks, 64k directories', '-b size=1024 -n size=65536', { blockSize: 1024 }),
   set('16k directories', '-n size=16384', { names: [1, 12, 60, 500, 20_000] }),
   set('64k directories', '-n size=65536', { names: [1, 12, 60, 500, 30_000] }),
