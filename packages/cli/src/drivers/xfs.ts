@@ -23,6 +23,8 @@ function featureFlags(names: readonly string[]): MkfsOptions {
 function mkfsRequest(request: Omit<FormatRequest, 'env'>): MkfsOptions {
   const { label, uuid, blockSize, inodeSize, inodes, features, sectorSize, directorySize, groups, logSize, stripe, freshFile } = request;
   if (inodes !== undefined) throw new UsageError('XFS makes inodes as they are needed: there is no number to give');
+  if (request.reservedPercent !== undefined && request.reservedPercent !== 0) throw new UsageError('XFS can reserve no space for root');
+  if (request.badBlocks !== undefined) throw new UsageError('XFS knows no bad blocks');
   return {
     ...(label === undefined ? {} : { label }),
     ...(uuid === undefined ? {} : { uuid: Uint8Array.from(uuid) }),

@@ -37,6 +37,7 @@ function makeTree(): string {
   sh(
     `mkdir -p d/e; echo hello > d/f; ln d/f d/g; ln -s f d/s; printf x > "$(printf 'n%.0s' {1..200})";
      D="$(printf 'p%.0s' {1..90})/$(printf 'q%.0s' {1..120})"; mkdir -p "$D"; echo deep > "$D/$(printf 'r%.0s' {1..130})";
+     C="$(printf 's%.0s' {1..97})"; mkdir "$C"; echo 'the header ends at a slash' > "$C/$(printf 't%.0s' {1..200})";
      ln -s "$(printf 'l%.0s' {1..180})" longlink; touch -d '2001-02-03 04:05:06.123456789' d/f; touch -d '1969-12-31 23:59:58.5 UTC' old;
      truncate -s 3000000 sparse; printf mid | dd of=sparse bs=1 seek=1000000 conv=notrunc status=none; printf end | dd of=sparse bs=1 seek=2999997 conv=notrunc status=none;
      truncate -s 500000 hole; mkfifo pipe; printf 'bin' > "$(printf 'nonutf\\xff\\xfe')"; printf 'u' > 'ümläut'; head -c 70000 /dev/urandom > big; chmod 4711 big; find . -depth -exec touch -h -d '2020-01-02 03:04:05.678901234' {} +; touch -d '1969-12-31 23:59:58.5 UTC' old`,

@@ -102,8 +102,7 @@ export function decodeHeader(block: Buffer): TarHeader | undefined {
     devMinor: magic.startsWith('ustar') ? readNumber(bytesOf(block, 'devMinor')) : 0,
   };
   if (Object.values(numbers).some((value) => !Number.isSafeInteger(value)) || numbers.size < 0) return undefined;
-  let type = typeByte === '\0' ? '0' : typeByte;
-  if (type === '0' && name.endsWith('/')) type = '5';
+  const type = typeByte === '\0' ? '0' : typeByte;
   return { ...numbers, name, type, linkName: readString(bytesOf(block, 'linkName')) };
 }
 

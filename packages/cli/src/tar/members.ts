@@ -153,7 +153,7 @@ const WITHOUT_DATA = new Set(['1', '2', '3', '4', '5', '6']);
 
 function memberOf(
   cursor: Cursor,
-  header: TarHeader,
+  stated: TarHeader,
   block: Buffer,
   globals: ReadonlyMap<string, Name>,
   pending: Pending,
@@ -164,6 +164,9 @@ function memberOf(
     if (value === '' && !key.includes('xattr')) records.delete(key);
     else records.set(key, value);
   }
+  const name = records.get('GNU.sparse.name') ?? records.get('path') ?? pending.longName ?? stated.name;
+  // Old archives say a directory so. It is the whole name that counts: a header's own may be cut at any of its slashes.
+  const header = stated.type === '0' && name.endsWith('/') ? { ...stated, type: '5' } : stated;
   const stored = storedSize(cursor, header, records);
   let sparse: { pieces: SparsePiece[]; size: number; mapBytes: number } | undefined;
   if (header.type === 'S') sparse = oldGnuMap(cursor, block);
@@ -178,7 +181,7 @@ function memberOf(
   cursor.skip(stored);
   return {
     header,
-    name: records.get('GNU.sparse.name') ?? records.get('path') ?? pending.longName ?? header.name,
+    name,
     linkName: records.get('linkpath') ?? pending.longLink ?? header.linkName,
     size,
     runs,

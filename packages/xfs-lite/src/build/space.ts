@@ -104,12 +104,15 @@ export class Space {
   /** First block of the window. */
   #start = 0;
   #rmaps = new RmapList();
+  /** How many there were when room was last kept for them. */
   #rmapRecords = 0;
+  readonly #rmapLeaf: number;
 
   constructor(job: MkfsJob, rooms: readonly GroupRoom[]) {
     const { plan } = job;
     this.#job = job;
     this.#rooms = rooms;
+    this.#rmapLeaf = treeShape('rmap', plan.blockSize).leafMax;
     // A directory block has its place in it.
     this.#windowBlocks = Math.max(16, WINDOW_BYTES / plan.blockSize);
     this.#window = new Uint8Array(this.#windowBlocks * plan.blockSize);
@@ -167,7 +170,8 @@ export class Space {
   #keepForRmaps(): void {
     const { plan } = this.#job;
     const room = this.#rooms[this.#ag];
-    if (room === undefined || this.#rmaps.count === this.#rmapRecords) return;
+    // What is kept is ahead by two leaves: looking once a leaf will do.
+    if (room === undefined || this.#rmaps.count - this.#rmapRecords < this.#rmapLeaf) return;
     this.#rmapRecords = this.#rmaps.count;
     const kept = rmapRoom(plan, room.layout.length, 0);
     this.#end = room.end + kept - rmapRoom(plan, room.layout.length, this.#rmapRecords);
