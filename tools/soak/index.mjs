@@ -45,7 +45,7 @@ const KINDS = {
   'minix-hostile': { target: 60_000, slice: 5_000, unit: 'mutants' },
   // Two thirds are judged by fsck.minix.
   'minix-repair': { target: 3_000, slice: 250, unit: 'damaged images' },
-  'xfs-hostile': { target: 100_000, slice: 2_000, unit: 'mutants' },
+  'xfs-hostile': { target: 100_000, slice: 10_000, unit: 'mutants' },
   // Each is judged by xfs_repair -n.
   'xfs-judge': { target: 2_000, slice: 250, unit: 'mutants' },
   'xfs-dirty': { target: 50, slice: 5, unit: 'dirty logs' },

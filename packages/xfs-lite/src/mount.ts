@@ -46,6 +46,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<XfsF
   });
   const isStale = isReplayed || !info.hasLazyCount;
   const fs = new XfsFileSystem(volume, isStale ? yield* sumGroups(volume) : info, isReplayed);
+  if (isReplayed) volume.pending = recovery.intents.pending(info);
   if (isReplayed) volume.overrides = yield* recovery.intents.finish(volume, (ino) => fs.readInode(ino));
   const root = yield* fs.readInode(info.rootIno);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'di_mode' } });

@@ -6,6 +6,7 @@ import { corrupt } from '@iomap/io';
 import { AGF_MAGIC, XfsAgf } from './ondisk.js';
 import { BtreeShort } from './ondisk-trees.js';
 import { checkHeader } from './ag.js';
+import type { RefChange } from './log/pending.js';
 import { agbToFsb, agLength, fsbToAg, fsbToAgb } from './super.js';
 import { checkOwner } from './verify.js';
 import type { Volume } from './volume.js';
@@ -19,6 +20,8 @@ const REC_BYTES = 12;
 export interface SharedRun {
   block: number;
   count: number;
+  /** Files that have it, as the tree says. */
+  owners?: number;
 }
 
 /**
@@ -26,6 +29,40 @@ export interface SharedRun {
  * @throws FsError EUCLEAN, EBADMSG
  */
 export function findShared(vol: Volume, fsb: number, count: number, out: SharedRun): boolean {
+  const ag = fsbToAg(vol.info, fsb);
+  const changes = vol.pending?.refs.filter((change) => change.ag === ag) ?? [];
+  return changes.length === 0 ? findInTree(vol, fsb, count, out) : findChanged(vol, changes, fsb, count, out);
+}
+
+/** `findShared` where the log promised other counts than the tree has: piece by piece, each with one count. */
+function findChanged(vol: Volume, changes: readonly RefChange[], fsb: number, count: number, out: SharedRun): boolean {
+  const from = fsbToAgb(vol.info, fsb);
+  const base = fsb - from;
+  const end = from + count;
+  const found: SharedRun = { block: 0, count: 0 };
+  for (let at = from; at < end; ) {
+    if (!findInTree(vol, base + at, end - at, found)) return false;
+    const first = found.count === 0 ? end : found.block - base;
+    const isInTree = first <= at;
+    let stop = isInTree ? first + found.count : first;
+    let owners = isInTree ? (found.owners ?? 1) : 1;
+    for (const change of changes) {
+      if (change.start <= at && at < change.end) owners += change.delta;
+      if (change.start > at) stop = Math.min(stop, change.start);
+      else if (change.end > at) stop = Math.min(stop, change.end);
+    }
+    if (owners > 1) {
+      out.block = base + at;
+      out.count = stop - at;
+      return true;
+    }
+    at = stop;
+  }
+  out.count = 0;
+  return true;
+}
+
+function findInTree(vol: Volume, fsb: number, count: number, out: SharedRun): boolean {
   const ag = fsbToAg(vol.info, fsb);
   const from = fsbToAgb(vol.info, fsb);
   const end = from + count;
@@ -98,6 +135,7 @@ function searchLeaf(view: DataView, count: number, block: number, out: SharedRun
     if (start + length <= block || view.getUint32(at + 8) < 2) continue;
     out.block = start;
     out.count = length;
+    out.owners = view.getUint32(at + 8);
     return;
   }
 }

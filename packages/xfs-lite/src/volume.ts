@@ -13,6 +13,7 @@ import { DirIndexes } from './dir-index.js';
 import type { MapRun } from './extents.js';
 import type { ForkOverrides } from './fork.js';
 import { headerOps } from './ag.js';
+import type { Pending } from './log/pending.js';
 import { agbToPos, agLength, fsbPos, fsbToAg, fsbToAgb, type SuperInfo } from './super.js';
 import { xfsOps, type XfsOps } from './verify.js';
 
@@ -35,6 +36,8 @@ export class Volume {
   readonly #headers: ReadonlyMap<number, BufOps>;
   /** Forks that log recovery changed and that are not yet on the device that way. */
   overrides: ForkOverrides | undefined = undefined;
+  /** Changes of space that the log promised and that the trees do not have yet. */
+  pending: Pending | undefined = undefined;
   /** For look-ups of blocks, which are plain and make none of their own. */
   readonly run: MapRun = { block: -1, count: 0, unwritten: false };
   readonly dirIndexes = new DirIndexes();

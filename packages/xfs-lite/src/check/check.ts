@@ -1,6 +1,6 @@
 /**
- * Checks an image in the manner of `xfs_repair -n`: nothing is written. A dirty log is replayed in memory first, and what it left
- * half-done (freeing space, counts) may then show as findings.
+ * Checks an image in the manner of `xfs_repair -n`: nothing is written. A dirty log is replayed in memory first; blocks that it
+ * promised to free are nobody's, and trees that lag behind its promises are warnings.
  *
  * Order: superblocks; each group's headers and trees; each inode, its forks, names and attributes; then what only all of it together
  * can say: who has each block, reverse maps and counts against that, names against inodes, lists of unlinked inodes, totals.
@@ -10,7 +10,7 @@ import { FsError, type Io } from '@iomap/io';
 import { findLog } from '../log/head.js';
 import { LogRing } from '../log/ring.js';
 import { mount } from '../mount.js';
-import { agLength, type SuperInfo } from '../super.js';
+import { agLength, fsbToAg, fsbToAgb, type SuperInfo } from '../super.js';
 import { CheckContext } from './context.js';
 import { checkGroup, type GroupFacts } from './groups.js';
 import { InodeTable } from './inode-table.js';
@@ -54,6 +54,7 @@ export function* check(device: BlockDevice): Io<CheckReport> {
   yield* checkSupers(context);
   const groups: (GroupFacts | undefined)[] = [];
   context.claimFsb(info.logStart, info.logBlocks, OWNERS.LOG);
+  for (const { fsb, count } of vol.pending?.frees ?? []) context.claim(fsbToAg(info, fsb), fsbToAgb(info, fsb), count, 'free');
   for (let ag = 0; ag < info.agCount; ag++) groups.push(yield* checkGroup(context, ag));
   const inodes = new InodeTable(info, groups.map((facts) => facts?.chunks));
   const scanner = new InodeScanner(context, inodes);
@@ -79,19 +80,23 @@ function compareSpace(context: CheckContext, ag: number, facts: GroupFacts): voi
   context.blocks.eachGap(ag, agLength(info, ag), (from, end) => {
     report.add('space', 'lost-blocks', `blocks ${from} to ${end - 1} are neither free nor anybody's`, { group: ag, block: from });
   });
+  const { pending } = context.vol;
+  const lags = (isLate: boolean): 'add' | 'warn' => (isLate ? 'warn' : 'add');
   if (facts.refs !== undefined) {
+    const refs = lags(pending?.refs.some((change) => change.ag === ag) === true);
     const at = shared.difference(facts.refs);
     if (at >= 0) {
       const block = Math.min(...[shared, facts.refs].filter(({ start }) => at < start.length).map(({ start }) => start.at(at)));
-      report.add('refcountbt', 'refcounts-differ', 'the refcount tree does not say what files share', { group: ag, block });
+      report[refs]('refcountbt', 'refcounts-differ', 'the refcount tree does not say what files share', { group: ag, block });
     }
   }
   const found = context.owned(ag);
   if (facts.rmaps === undefined || found === undefined) return;
   const text = ({ start, count, owner, offset, flags }: OwnedRun): string => `${start}+${count} of ${owner} at ${offset} (${flags})`;
+  const rmaps = lags(pending?.rmapGroups.has(ag) === true);
   const difference = firstDifference(found, facts.rmaps);
-  if (difference?.missing !== undefined) report.add('rmapbt', 'rmap-missing', `the reverse map lacks ${text(difference.missing)}`, { group: ag, block: difference.missing.start });
-  if (difference?.extra !== undefined) report.add('rmapbt', 'rmap-extra', `the reverse map has ${text(difference.extra)}`, { group: ag, block: difference.extra.start });
+  if (difference?.missing !== undefined) report[rmaps]('rmapbt', 'rmap-missing', `the reverse map lacks ${text(difference.missing)}`, { group: ag, block: difference.missing.start });
+  if (difference?.extra !== undefined) report[rmaps]('rmapbt', 'rmap-extra', `the reverse map has ${text(difference.extra)}`, { group: ag, block: difference.extra.start });
 }
 
 function checkLists(scanner: InodeScanner, groups: readonly (GroupFacts | undefined)[], info: SuperInfo, isReplayed: boolean, report: Report): void {
@@ -108,7 +113,14 @@ function checkLists(scanner: InodeScanner, groups: readonly (GroupFacts | undefi
 /** What carries an LSN that the log has not reached would be passed over by a later replay. */
 function* checkLsn({ info, report, lsnCycle, lsnBlock }: CheckContext, device: BlockDevice): Io<void> {
   const ring = new LogRing(device, info);
-  const { cycle, head } = yield* findLog(ring, info);
+  let state;
+  try {
+    state = yield* findLog(ring, info);
+  } catch (error) {
+    report.caught('log', error);
+    return;
+  }
+  const { cycle, head } = state;
   const end = head === 0 ? ring.length : head;
   if (cycle !== 0 && (lsnCycle > cycle || (lsnCycle === cycle && lsnBlock > end))) {
     report.add('log', 'lsn-ahead', `metadata was written at ${lsnCycle}:${lsnBlock}, the log ends at ${cycle}:${end}`);

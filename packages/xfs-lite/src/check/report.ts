@@ -32,19 +32,18 @@ export class Report {
     if (this.findings.length < FINDINGS_MAX) this.findings.push({ code, message, severity: 'error', structure, ...place });
   }
 
-  warn(structure: Structure, code: string, message: string): void {
-    this.findings.push({ code, message, severity: 'warning', structure });
+  warn(structure: Structure, code: string, message: string, place: Place = {}): void {
+    if (this.findings.length < FINDINGS_MAX) this.findings.push({ code, message, severity: 'warning', structure, ...place });
   }
 
   /** Notes a failure that reading met. @throws whatever is no verdict on the image: a device's error, a bug */
   caught(structure: Structure, error: unknown, place: Place = {}): void {
     if (!(error instanceof FsError) || error.code === 'EIO') throw error;
-    const { ino, block, field } = error.detail;
+    const { ino, block } = error.detail;
     this.add(structure, error.code === 'EBADMSG' ? 'checksum' : 'corrupt', error.why ?? error.message, {
       ...(ino === undefined ? {} : { ino }),
       ...(block === undefined ? {} : { block }),
       ...place,
     });
-    void field;
   }
 }

@@ -1,16 +1,17 @@
 /**
  * Intents: work that a transaction promised and a later one reports done. What was not reported done by the end of the log is
  * finished here, as far as a reader can see it: mappings of files (BUI) and exchanges of ranges (XMI) become overrides of forks in
- * memory. Freeing space (EFI), reverse maps (RUI), counts of sharing (CUI) and parent pointers (ATTRI) change nothing that a reader
- * of the tree sees, and are counted only.
+ * memory. Those of space (freeing, reverse maps, counts of sharing) are in pending.ts; those of parent pointers change nothing that
+ * a reader sees, and are counted only.
  */
 import { corrupt, FsError, type Io } from '@iomap/io';
 import { ExtentList, FILE_BLOCKS_MAX, type Extent, type MapRun } from '../extents.js';
 import { mapFork, type ForkOverride } from '../fork.js';
 import type { XfsInode } from '../inode.js';
 import { ExchangeFormat, IntentFormat, ITEM, MapExtent, ME } from '../ondisk-log.js';
-import { isFsBlock } from '../super.js';
+import { isFsBlock, type SuperInfo } from '../super.js';
 import type { Volume } from '../volume.js';
+import { pendingOf, type Pending } from './pending.js';
 import type { LogItem } from './transactions.js';
 
 /** Extents of a file that an unfinished intent touches. */
@@ -59,6 +60,11 @@ export class Intents {
       counts[name] = (counts[name] ?? 0) + 1;
     }
     return counts;
+  }
+
+  /** What is left of space. @throws FsError EUCLEAN */
+  pending(info: SuperInfo): Pending | undefined {
+    return pendingOf(this.#open.values(), info);
   }
 
   /**
