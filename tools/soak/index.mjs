@@ -2,7 +2,7 @@
  * npm run soak -- [MINUTES] [--seed N] [--only KIND,…]
  * [--workers N] [--judge N] [--slice N] [--first N]: the long runs.
  *
- * Kinds: schedules, core-crash, core-faults, fsx (iomap-core), random, enospc, hostile, crash, fsx-ext2 (ext2), minix, minix-hostile, minix-repair, xfs-hostile, xfs-judge, xfs-dirty (as root), programs, files (mounted).
+ * Kinds: schedules, schedule-faults, core-crash, core-faults, fsx (iomap-core), random, enospc, hostile, crash, fsx-ext2 (ext2), minix, minix-hostile, minix-repair, xfs-hostile, xfs-judge, xfs-dirty (as root), programs, files (mounted).
  *
  * `--judge N`: the real fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
  * which picks its format. `--check N`: checkpoints after every N operations; a failure is shrunk from the last one.
@@ -32,6 +32,8 @@ const HANG_MS = 90_000;
 /** What a whole run covers, and in which slices. */
 const KINDS = {
   schedules: { target: 1_000_000, slice: 20_000, unit: 'schedules' },
+  // As schedules, and one request of each fails.
+  'schedule-faults': { target: 200_000, slice: 20_000, unit: 'schedules' },
   'core-crash': { target: 10_000, slice: 200, unit: 'runs' },
   'core-faults': { target: 10_000, slice: 200, unit: 'workloads' },
   fsx: { target: 1_000_000, slice: 20_000, unit: 'operations' },
@@ -50,8 +52,11 @@ const KINDS = {
   'xfs-judge': { target: 2_000, slice: 250, unit: 'mutants' },
   'xfs-dirty': { target: 50, slice: 5, unit: 'dirty logs' },
 };
-/** Their seeds are numbered through; other slices have seeds that are far apart. */
-const NUMBERED = ['hostile', 'minix-hostile', 'minix-repair', 'xfs-hostile', 'xfs-judge', 'xfs-dirty'];
+/**
+ * Their seeds are numbered through (a slice's are those from the run's seed plus what was given out before), so that a run goes on where
+ * another stopped, with its `nextSeed`; other slices have seeds that are far apart.
+ */
+const NUMBERED = ['schedules', 'schedule-faults', 'core-crash', 'core-faults', 'fsx', 'fsx-ext2', 'hostile', 'minix-hostile', 'minix-repair', 'xfs-hostile', 'xfs-judge', 'xfs-dirty'];
 
 const { values, positionals } = parseArgs({
   options: {
@@ -74,7 +79,7 @@ const mounted = named.filter((kind) => MOUNTED_KINDS.includes(kind));
 const chosen = named.filter((kind) => !MOUNTED_KINDS.includes(kind));
 const unknown = chosen.filter((kind) => !(kind in KINDS));
 if (!(minutes > 0) || !Number.isInteger(seed) || unknown.length > 0) {
-  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only schedules|core-crash|core-faults|fsx|fsx-ext2|random|enospc|hostile|crash|minix|minix-hostile|minix-repair|xfs-hostile|xfs-judge|xfs-dirty|programs|files] [--workers N]\n');
+  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only schedules|schedule-faults|core-crash|core-faults|fsx|fsx-ext2|random|enospc|hostile|crash|minix|minix-hostile|minix-repair|xfs-hostile|xfs-judge|xfs-dirty|programs|files] [--workers N]\n');
   process.exit(2);
 }
 
@@ -207,6 +212,7 @@ for (const kind of chosen) {
     unit: KINDS[kind].unit,
     done,
     target: KINDS[kind].target,
+    ...(NUMBERED.includes(kind) ? { nextSeed: seed + done } : {}),
     perSecond: seconds === 0 ? 0 : Math.round(done / seconds),
     failures: failures.length,
     ...(kind.endsWith('hostile') ? { slowestMs: Math.round(slowestMs), peakBytes } : {}),

@@ -13,7 +13,7 @@ import { minixSlice } from '../../packages/minixfs/test/soak.js';
 import { dirtyXfsSlice, hostileXfsSlice, judgeXfsSlice } from '../../packages/xfs-lite/test/soak.js';
 
 interface Slice {
-  readonly kind: 'schedules' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'xfs-hostile' | 'xfs-judge' | 'xfs-dirty';
+  readonly kind: 'schedules' | 'schedule-faults' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'xfs-hostile' | 'xfs-judge' | 'xfs-dirty';
   readonly seed: number;
   readonly count: number;
   readonly index: number;
@@ -64,6 +64,7 @@ function repairSlice(): unknown {
 function run(): unknown {
   switch (slice.kind) {
     case 'schedules':
+    case 'schedule-faults':
     case 'core-crash':
     case 'core-faults':
       return coreSlice({ kind: slice.kind, seed: slice.seed, count: slice.count, note, stop });

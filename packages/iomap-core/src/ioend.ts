@@ -178,11 +178,23 @@ export class Ioend<I extends IomapInode> implements InFlight, IoendInfo {
     mapping.cache.counters.writebackErrors++;
     for (const { folio, from, to } of this.#parts) {
       if (again) folio.markDirty(from, to);
-      else {
-        mapping.cache.trace?.({ type: 'discard', ino: inode.ino, pos: folio.pos + from, len: to - from });
-        this.ops.discardRange?.(inode, folio.pos + from, to - from); // guard: discard-exact (pitfall 4, 5)
-      }
+      else this.#discard(folio, from, to);
     }
     if (again && this.group !== undefined) mapping.addAtomic(this.group.pos, this.group.len);
+  }
+
+  /** Gives up [from, to), but for what is dirty again: that is still to go to the place that it has. */
+  #discard(folio: Folio, from: number, to: number): void {
+    const { inode } = this;
+    const { cache } = inode.mapping;
+    for (let at = from; at < to; ) {
+      const first = folio.nextClean(at, to); // guard: discard-spares-dirty (pitfall 5) | without: const first = at;
+      const end = Math.max(folio.nextDirty(first, to), Math.min(to, first + inode.blockSize));
+      if (first < end) {
+        cache.trace?.({ type: 'discard', ino: inode.ino, pos: folio.pos + first, len: end - first });
+        this.ops.discardRange?.(inode, folio.pos + first, end - first); // guard: discard-exact (pitfall 4, 5)
+      }
+      at = end;
+    }
   }
 }

@@ -139,7 +139,10 @@ export interface WritebackOps<I extends IomapInode> {
    * that of the data: kept for fsync, its blocks discarded.
    */
   finishIoend?(inode: I, ioend: IoendInfo): Io<void>;
-  /** A failed mapping or write (the kernel's discard_folio): drops what the filesystem reserved for exactly these bytes. */
+  /**
+   * A failed mapping or write (the kernel's discard_folio): drops what the filesystem reserved for exactly these bytes. What was dirtied
+   * again meanwhile is not among them.
+   */
   discardRange?(inode: I, pos: number, length: number): void;
 }
 

@@ -29,6 +29,8 @@ export interface Change {
   readonly tag: number | undefined;
   /** It goes past the cache. */
   readonly direct: boolean;
+  /** What was lost meanwhile: it may be what the call brought. */
+  lost?: { readonly pos: number; readonly end: number }[];
 }
 
 interface Past {
@@ -44,6 +46,8 @@ export class ByteModel {
   #unsure: Uint8Array | undefined;
   #unsureCount = 0;
   readonly #open = new Set<Change>();
+  /** Bytes that a failed request may have cost: 1 = anything may be there. Made when the first is lost. */
+  #lost: Uint8Array | undefined;
   /** What was there before each change, while anybody is reading. */
   readonly #past: Past[] = [];
   #readers = 0;
@@ -58,6 +62,8 @@ export class ByteModel {
   /** It ended, and changed what it said up to `end`; the size is `size` now. */
   commit(change: Change, size = this.size, end = change.end): void {
     this.#open.delete(change);
+    this.#lost?.fill(0, change.pos, end);
+    for (const one of change.lost ?? []) this.lose(one.pos, one.end);
     if (end > change.pos) {
       this.#remember(change.pos, end);
       if (this.#unsureCount === 0) put(this.bytes, change, change.pos, end);
@@ -70,6 +76,20 @@ export class ByteModel {
   /** It ended, and changed nothing. */
   drop(change: Change): void {
     this.#open.delete(change);
+  }
+
+  /** It failed: of its bytes anything may be there. */
+  fail(change: Change, size: number): void {
+    this.#open.delete(change);
+    this.lose(change.pos, Math.max(change.end, this.size === size ? 0 : Math.max(this.size, size)));
+    if (size < this.size) this.#settle(size, this.size, undefined);
+    this.size = size;
+  }
+
+  /** The data of [pos, end) was given up. */
+  lose(pos: number, end: number): void {
+    (this.#lost ??= new Uint8Array(MODEL_BYTES)).fill(1, pos, Math.min(end, MODEL_BYTES));
+    for (const open of this.#open) (open.lost ??= []).push({ pos, end });
   }
 
   /** It ended, and nobody can know what of it was done: each byte is as before or as it would have been. */
@@ -98,6 +118,7 @@ export class ByteModel {
   move(from: number, pos: number, size: number): void {
     this.#remember(pos, this.size);
     this.bytes.copyWithin(pos, from, this.size);
+    this.#lost?.copyWithin(pos, from, this.size);
     if (this.#unsureCount > 0) {
       this.#other?.copyWithin(pos, from, this.size);
       this.#unsure?.copyWithin(pos, from, this.size);
@@ -130,7 +151,7 @@ export class ByteModel {
     const want = this.bytes.subarray(pos, pos + got.length);
     if (Buffer.compare(got, want) === 0) return undefined;
     for (let i = 0; i < got.length; i++) {
-      if (got[i] === want[i] || this.#mayBe(pos + i, got[i] ?? 0, start)) continue;
+      if (got[i] === want[i] || this.#lost?.[pos + i] === 1 || this.#mayBe(pos + i, got[i] ?? 0, start)) continue;
       return `byte ${pos + i} is ${String(got[i])}, not ${String(want[i])}`;
     }
     return undefined;
@@ -143,6 +164,7 @@ export class ByteModel {
     this.#unsureCount = model.#unsureCount;
     this.#unsure = model.#unsure?.slice();
     this.#other = model.#other?.slice();
+    this.#lost = model.#lost?.slice();
   }
 
   #mayBe(at: number, byte: number, start: number): boolean {

@@ -1,6 +1,8 @@
 /** Thousands of schedules; `IOMAP_SEED=n IOMAP_RUNS=1` replays one. The soak runs a million. */
 import { runSchedule } from './schedule.js';
 
+const log = process.env['IOMAP_LOG'] === undefined ? undefined : (line: string): void => void process.stderr.write(`${line}\n`);
+
 it('tasks on one file see what was written, whatever the order', () => {
   const runs = Number(process.env['IOMAP_RUNS'] ?? 2000);
   const first = Number(process.env['IOMAP_SEED'] ?? 1);
@@ -8,7 +10,7 @@ it('tasks on one file see what was written, whatever the order', () => {
   const start = performance.now();
   for (let seed = first; seed < first + runs; seed++) {
     try {
-      const seen = runSchedule(seed, process.env['IOMAP_LOG'] === undefined ? undefined : (line) => process.stderr.write(`${line}\n`));
+      const seen = runSchedule(seed, { log });
       for (const key of ['stale', 'pressure', 'lockWaits', 'events'] as const) sum[key] += seen[key];
     } catch (error) {
       throw new Error(`IOMAP_SEED=${seed}: ${String(error)}`, { cause: error instanceof Error && error.cause !== undefined ? error.cause : error });
@@ -17,6 +19,20 @@ it('tasks on one file see what was written, whatever the order', () => {
   if (process.env['IOMAP_RUNS'] !== undefined) console.log(sum, `${Math.round(runs / (performance.now() - start) * 1000)}/s`);
   // The runs must have met what they are for.
   if (runs >= 1000) for (const seen of Object.values(sum)) expect(seen).toBeGreaterThan(50);
+}, 120_000);
+
+it('one request fails: the right call says so, no other data is lost, memory returns to its start', () => {
+  const runs = Number(process.env['IOMAP_RUNS'] ?? 1500);
+  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  let hit = 0;
+  for (let seed = first; seed < first + runs; seed++) {
+    try {
+      hit += runSchedule(seed, { log, faults: true }).faults;
+    } catch (error) {
+      throw new Error(`IOMAP_SEED=${seed}: ${String(error)}`, { cause: error instanceof Error && error.cause !== undefined ? error.cause : error });
+    }
+  }
+  if (runs >= 1000) expect(hit).toBeGreaterThan(runs / 3);
 }, 120_000);
 
 it.each([201339, 5003400])('once failed: a truncate comes before the block that writeback waits to map (seed %d)', (seed) => {

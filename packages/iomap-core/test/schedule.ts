@@ -3,12 +3,12 @@
  * answer compared with the model. `runSchedule(seed)` throws with the seed when one differs.
  */
 import { memoryDeviceFrom, type BlockDevice } from '@iomap/block-device';
-import { isCode, runSync, SeededRandom, type Io } from '@iomap/io';
+import { isCode, runSync, SeededRandom, type Bio, type Io } from '@iomap/io';
 import { Simulator } from '@iomap/io/sim';
 import { PageCache } from '@iomap/page-cache';
 import { invalidateRange, type MappedFile } from '../src/index.js';
 import { ExtentFile, format, mountExtentFs, reflink, type ExtentFs, type ExtentInode } from '../src/testing/index.js';
-import { ByteModel, MODEL_BYTES, pattern } from './byte-model.js';
+import { ByteModel, MODEL_BYTES, pattern, type Change } from './byte-model.js';
 
 /** What the device holds where nothing was written: it must never be seen in a file. */
 const OLD_BYTE = 0xfe;
@@ -20,6 +20,18 @@ export interface ScheduleReport {
   readonly stale: number;
   readonly pressure: number;
   readonly lockWaits: number;
+  /** A request failed. */
+  readonly faults: number;
+}
+
+/** One request of a run fails: which, and who was told of it. */
+interface Fault {
+  /** Counts down to it; undefined until the run begins. */
+  left: number | undefined;
+  hit: Bio | undefined;
+  /** Data was given up for it. */
+  discarded: boolean;
+  told: number;
 }
 
 interface Config {
@@ -29,6 +41,7 @@ interface Config {
   readonly simulator: Simulator;
   /** Told of each call, for people. */
   readonly log: ((line: string) => void) | undefined;
+  readonly fault: Fault | undefined;
 }
 
 const images = new Map<string, Uint8Array>();
@@ -97,6 +110,27 @@ class Actor {
     }
   }
 
+  /** Is it the failure that this run makes? Then it counts as told. */
+  isFault(error: unknown): boolean {
+    const { fault } = this.config;
+    if (fault?.hit === undefined || !isCode(error, 'EIO')) return false;
+    fault.told++;
+    this.config.log?.(`file ${this.inode.ino}: told ${String(error)}`);
+    return true;
+  }
+
+  /** A call that makes `change`; false: it failed, by the fault. */
+  *#attempt(change: Change, work: Io<unknown>): Io<boolean> {
+    try {
+      yield* work;
+      return true;
+    } catch (error) {
+      if (!this.isFault(error)) throw error;
+      this.model.fail(change, this.inode.size);
+      return false;
+    }
+  }
+
   range(): { pos: number; len: number } {
     const { random, max, blockSize } = this.config;
     const pos = random.chance(0.3) ? blockSize * random.below(max / blockSize) : random.below(max);
@@ -113,34 +147,39 @@ class Actor {
   *truncate(): Io<void> {
     const { file, model } = this;
     const { pos } = this.range();
-    yield* this.exclusive(`truncate ${pos}`, function* () {
-      const change = model.begin(pos, Math.max(pos, model.size));
-      yield* file.truncate(pos);
-      model.commit(change, pos);
-    });
+    yield* this.exclusive(`truncate ${pos}`, () => this.#changeBy(model.begin(pos, Math.max(pos, model.size)), file.truncate(pos), pos));
+  }
+
+  *#changeBy(change: Change, work: Io<void>, size?: number): Io<void> {
+    if (yield* this.#attempt(change, work)) this.model.commit(change, size);
   }
 
   *punch(zero: boolean): Io<void> {
     const { file, model } = this;
     const { pos, len } = this.range();
-    yield* this.exclusive(`${zero ? 'zero' : 'punch'} ${pos} +${len}`, function* () {
+    yield* this.exclusive(`${zero ? 'zero' : 'punch'} ${pos} +${len}`, () => {
       const end = Math.min(pos + len, model.size);
-      const change = model.begin(pos, Math.max(pos, end));
-      yield* zero ? file.zero(pos, len) : file.punch(pos, len);
-      model.commit(change);
+      return this.#changeBy(model.begin(pos, Math.max(pos, end)), zero ? file.zero(pos, len) : file.punch(pos, len));
     });
   }
 
   *collapse(): Io<void> {
-    const { file, model } = this;
     const { blockSize } = this.inode;
     const pos = blockSize * this.config.random.below(this.config.max / blockSize);
     const len = blockSize * (1 + this.config.random.below(3));
-    yield* this.exclusive(`collapse ${pos} +${len}`, function* () {
-      if (pos + len >= model.size) return;
+    yield* this.exclusive(`collapse ${pos} +${len}`, () => this.#collapse(pos, len));
+  }
+
+  *#collapse(pos: number, len: number): Io<void> {
+    const { file, model } = this;
+    if (pos + len >= model.size) return;
+    try {
       yield* file.collapse(pos, len);
       model.move(pos + len, pos, model.size - len);
-    });
+    } catch (error) {
+      // Nothing was moved: first all is written.
+      if (!this.isFault(error)) throw error;
+    }
   }
 
   *atomic(): Io<void> {
@@ -155,9 +194,18 @@ class Actor {
     const { model } = this;
     const tag = this.tags();
     const change = model.begin(pos, pos + len, tag);
-    const done = yield* write(pattern(tag).subarray(pos, pos + len));
-    if (done !== len) throw new Error(`a write of ${len} wrote ${done}`);
-    model.commit(change, Math.max(model.size, pos + len));
+    let done = 0;
+    const went = yield* this.#attempt(change, (function* (): Io<void> {
+      done = yield* write(pattern(tag).subarray(pos, pos + len));
+    })());
+    if (!went) return;
+    const { fault } = this.config;
+    if (done !== len && fault?.hit === undefined) throw new Error(`a write of ${len} wrote ${done}`);
+    if (done === len) model.commit(change, Math.max(model.size, pos + len));
+    else {
+      if (fault !== undefined) fault.told++;
+      model.fail(change, this.inode.size);
+    }
   }
 
   /** Direct I/O in sectors. A store in its blocks meanwhile is refused by the core's lock, one before is written first. */
@@ -188,8 +236,9 @@ class Actor {
         config.log?.(`file ${inode.ino}: overwrite ${pos} +${len}`);
         this.overwrites++;
       } catch (error) {
-        if (!isCode(error, 'EAGAIN')) throw error;
-        model.drop(change);
+        if (isCode(error, 'EAGAIN')) model.drop(change);
+        else if (this.isFault(error)) model.fail(change, inode.size);
+        else throw error;
       }
     } finally {
       inode.lock.unlockRead();
@@ -198,7 +247,7 @@ class Actor {
 
   *unshare(): Io<void> {
     const { pos, len } = this.range();
-    yield* this.exclusive(`unshare ${pos} +${len}`, () => this.file.unshare(pos, len));
+    yield* this.exclusive(`unshare ${pos} +${len}`, () => this.#changeNothing(this.file.unshare(pos, len)));
   }
 
   /** A store, or a load, of a few bytes in one block: so it is all of it done when it returns, with no wait in between. */
@@ -224,8 +273,9 @@ class Actor {
       }
       this.accesses++;
     } catch (error) {
-      // Past the end of the file.
-      if (!isCode(error, 'EFAULT')) throw error;
+      if (this.isFault(error)) {
+        if (stores) model.lose(pos, pos + len);
+      } else if (!isCode(error, 'EFAULT')) throw error; // past the end of the file
     } finally {
       model.readEnd();
     }
@@ -236,12 +286,25 @@ class Actor {
   }
 
   *#mapLocked(): Io<void> {
-    this.memoryMap ??= yield* this.file.map();
+    try {
+      this.memoryMap ??= yield* this.file.map();
+    } catch (error) {
+      if (!this.isFault(error)) throw error;
+    }
   }
 
   *allocate(): Io<void> {
     const { pos, len } = this.range();
-    yield* this.exclusive(`allocate ${pos} +${len}`, () => this.file.allocate(pos, len));
+    yield* this.exclusive(`allocate ${pos} +${len}`, () => this.#changeNothing(this.file.allocate(pos, len)));
+  }
+
+  /** A call that may fail, and changes no byte. */
+  *#changeNothing(work: Io<unknown>): Io<void> {
+    try {
+      yield* work;
+    } catch (error) {
+      if (!this.isFault(error)) throw error;
+    }
   }
 
   *read({ pos, len } = this.range(), read = (bytes: Uint8Array): Io<number> => this.file.read(pos, bytes)): Io<void> {
@@ -256,6 +319,8 @@ class Actor {
       this.config.log?.(`file ${this.inode.ino}: read ${pos} +${len}: ${n}`);
       this.#sameAs(pos, bytes, n, start);
       buffers.push(whole);
+    } catch (error) {
+      if (!this.isFault(error)) throw error;
     } finally {
       this.model.readEnd();
       lock.unlockRead();
@@ -275,6 +340,8 @@ class Actor {
       if (hole >= end || hole < pos) return;
       const problem = this.model.check(hole, new Uint8Array(end - hole));
       if (problem !== undefined) throw new Error(`in what SEEK_HOLE calls a hole, ${problem}`);
+    } catch (error) {
+      if (!this.isFault(error)) throw error;
     } finally {
       lock.unlockRead();
     }
@@ -282,16 +349,23 @@ class Actor {
 
   #sameAs(pos: number, bytes: Uint8Array, n: number, start: number): void {
     const want = Math.max(0, Math.min(bytes.length, this.model.size - pos));
-    if (n !== want) throw new Error(`a read of ${bytes.length} at ${pos} gave ${n} bytes, not ${want}`);
+    const { fault } = this.config;
+    if (n < want && fault?.hit !== undefined) fault.told++;
+    else if (n !== want) throw new Error(`a read of ${bytes.length} at ${pos} gave ${n} bytes, not ${want}`);
     const problem = this.model.check(pos, bytes.subarray(0, n), start);
     if (problem !== undefined) throw new Error(`read [${pos}, ${pos + n}): ${problem}`);
+  }
+
+  /** Tells of what is lost, once. */
+  *lastSync(): Io<void> {
+    yield* this.#changeNothing(this.file.fsync());
+    yield* this.file.fsync();
   }
 
   *background(): Io<void> {
     const { pos, len } = this.range();
     this.config.log?.(`file ${this.inode.ino}: background ${pos} +${len}`);
-    if (this.config.random.chance(0.4)) yield* this.file.fsync();
-    else yield* this.inode.writeback({ pos, len });
+    yield* this.#changeNothing(this.config.random.chance(0.4) ? this.file.fsync() : this.inode.writeback({ pos, len }));
     if (this.config.random.chance(0.5)) invalidateRange(this.inode, pos, len);
   }
 }
@@ -331,8 +405,13 @@ function* mapped(actor: Actor, kinds: string): Io<void> {
 function* copy(from: Actor, to: Actor): Io<void> {
   yield* from.exclusive('reflink from', () =>
     to.exclusive('reflink to', function* () {
-      yield* reflink(from.inode, to.inode);
-      to.model.copyFrom(from.model);
+      try {
+        yield* reflink(from.inode, to.inode);
+        to.model.copyFrom(from.model);
+      } catch (error) {
+        if (!to.isFault(error)) throw error;
+        to.model.fail(to.model.begin(0, to.model.size), to.inode.size);
+      }
     }));
   yield* act(to, 'wwrptzuADd', 4);
   yield* to.background();
@@ -367,7 +446,7 @@ function* settle(actors: readonly Actor[], fs: ExtentFs): Io<void> {
   for (const actor of actors) {
     actor.memoryMap?.close();
     yield* actor.read({ pos: 0, len: actor.config.max });
-    yield* actor.file.fsync();
+    yield* actor.lastSync();
     if (!invalidateRange(actor.inode, 0, Infinity)) throw new Error('something stays in use');
     yield* actor.read({ pos: 0, len: actor.config.max });
     invalidateRange(actor.inode, 0, Infinity);
@@ -387,12 +466,20 @@ function* settle(actors: readonly Actor[], fs: ExtentFs): Io<void> {
   }
 }
 
+/** What a run is, besides its seed. */
+export interface ScheduleOptions {
+  readonly log?: ((line: string) => void) | undefined;
+  /** One of its requests fails: the right call says so, no other data is lost, memory returns to its start. */
+  readonly faults?: boolean;
+}
+
 /** @throws SimulationError with the seed */
-export function runSchedule(seed: number, log?: (line: string) => void): ScheduleReport {
+export function runSchedule(seed: number, { log, faults = false }: ScheduleOptions = {}): ScheduleReport {
   const random = new SeededRandom(seed);
-  const simulator = new Simulator({ seed, stepsMax: 100_000 });
+  const fault: Fault | undefined = faults ? { left: undefined, hit: undefined, discarded: false, told: 0 } : undefined;
+  const simulator = new Simulator({ seed, stepsMax: 100_000, ...(fault === undefined ? {} : { fault: (bio: Bio) => failing(fault, bio, log) }) });
   const blockSize = random.chance(0.7) ? 512 : 1024;
-  const config: Config = { random, blockSize, max: blockSize * (4 + random.below(13)), simulator, log };
+  const config: Config = { random, blockSize, max: blockSize * (4 + random.below(13)), simulator, log, fault };
   const { fs, cache } = start(config);
   let tag = 0;
   const tags = (): number => (tag = (tag % 255) + 1);
@@ -412,11 +499,32 @@ export function runSchedule(seed: number, log?: (line: string) => void): Schedul
     actors.push(other);
     simulator.spawn(copy(actor, other), 'copier');
   }
+  if (fault !== undefined) {
+    fault.left = random.below(25);
+    cache.trace = (event) => {
+      if (event.type !== 'discard') return;
+      fault.discarded = true;
+      log?.(`file ${event.ino}: given up ${event.pos} +${event.len}`);
+      actors.find(({ inode }) => inode.ino === event.ino)?.model.lose(event.pos, event.pos + event.len);
+    };
+  }
   simulator.run();
+  if (fault !== undefined) fault.left = undefined;
   simulator.runOne(settle(actors, fs), 'end');
+  // What a readahead lost is read again, and a bio of several writes is tried again in parts.
+  const isLost = fault?.discarded === true || fault?.hit?.op === 'flush';
+  if (isLost && fault?.told === 0) throw new Error(`seed ${seed}: nobody was told of a ${String(fault.hit?.op)} that failed`);
   const { staleMappings, pressureWritebacks, folioLockWaits } = cache.counters;
   return {
     events: simulator.step, calls: actors.reduce((sum, one) => sum + one.calls, 0),
-    stale: staleMappings, pressure: pressureWritebacks, lockWaits: folioLockWaits,
+    stale: staleMappings, pressure: pressureWritebacks, lockWaits: folioLockWaits, faults: fault?.hit === undefined ? 0 : 1,
   };
+}
+
+/** The one that fails is the request that `left` counts down to. */
+function failing(fault: Fault, bio: Bio, log: ScheduleOptions['log']): 'EIO' | undefined {
+  if (fault.left === undefined || fault.hit !== undefined || fault.left-- > 0) return undefined;
+  log?.(`a ${bio.op} of ${bio.lengthBytes} bytes at ${bio.pos} fails`);
+  fault.hit = bio;
+  return 'EIO';
 }

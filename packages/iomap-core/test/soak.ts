@@ -4,7 +4,7 @@ import { runFaults } from './faults.js';
 import { runSchedule } from './schedule.js';
 
 export interface CoreSlice {
-  readonly kind: 'schedules' | 'core-crash' | 'core-faults';
+  readonly kind: 'schedules' | 'schedule-faults' | 'core-crash' | 'core-faults';
   readonly seed: number;
   readonly count: number;
   readonly note?: (done: number) => void;
@@ -22,9 +22,11 @@ const FAILURES_MAX = 5;
 /** What one seed did, in numbers that are added up. */
 function runSeed(kind: CoreSlice['kind'], seed: number): Readonly<Record<string, number>> {
   switch (kind) {
-    case 'schedules': {
-      const { events, calls, stale, pressure, lockWaits } = runSchedule(seed);
-      return { events, calls, 'stale mappings': stale, 'writebacks by pressure': pressure, 'waits for a folio': lockWaits };
+    case 'schedules':
+    case 'schedule-faults': {
+      const { events, calls, stale, pressure, lockWaits, faults } = runSchedule(seed, { faults: kind === 'schedule-faults' });
+      const failed = faults > 0 ? { 'with a failure': faults } : {};
+      return { ...failed, events, calls, 'stale mappings': stale, 'writebacks by pressure': pressure, 'waits for a folio': lockWaits };
     }
     case 'core-crash': {
       const { images, stops } = runCrash(seed, 12);

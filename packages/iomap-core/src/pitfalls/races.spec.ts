@@ -145,6 +145,31 @@ it('5, 7: what was lost, and is cached over a hole all the same, is zeroed', () 
   expect(r.fs.space.reserved).toBe(0);
 });
 
+it('5: a write that fails does not take the place of what was dirtied again meanwhile', () => {
+  const base = memoryDevice({ sizeBytes: 512 * BLOCK });
+  let fails = false;
+  const r = extentRig({ device: { ...base, name: 'failing', sectorSize: 512, limits: base.limits, synchronous: true, readOnly: false, sizeBytes: 512 * BLOCK, close: () => undefined,
+    submit(bio) {
+      if (!fails || bio.op !== 'write') return base.submit(bio);
+      fails = false;
+      // The first of its two blocks is written again while they are on their way.
+      r.write(0, filled(BLOCK, 3));
+      return { ok: false, error: new FsError('EIO') };
+    } } });
+  r.write(0, filled(2 * BLOCK, 1));
+  runSync(reflink(r.file.inode, r.other.inode));
+  r.write(0, filled(2 * BLOCK, 2));
+  fails = true;
+  expect(() => { runSync(r.file.fsync()); }).toThrow('EIO');
+  runSync(r.file.fsync());
+  for (const { inode } of [r.file, r.other]) expect(invalidateRange(inode, 0, Infinity)).toBe(true);
+  // The new content has a place of its own; that of the second block is lost, and nothing of the other file.
+  const old = new Uint8Array(2 * BLOCK);
+  runSync(r.other.read(0, old));
+  expect(allAre(old, 1)).toBe(true);
+  expect([r.read(0, 1)[0], r.read(BLOCK, 1)[0]]).toEqual([3, 1]);
+});
+
 describe('8: beyond the end of the file', () => {
   it('what is cached behind a new end reads as zero', () => {
     const r = rig();

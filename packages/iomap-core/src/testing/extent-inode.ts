@@ -240,6 +240,25 @@ export class ExtentInode implements IomapInode {
     this.fs.changed();
   }
 
+  /**
+   * Frees the places of copies in [pos, end) that a direct write chose and did not write. Left there, they would become the file's with the
+   * next write in place, once nobody shares the old blocks. Those that dirty data is to go to, or is on its way to, stay.
+   */
+  dropCopies(pos: number, end: number): void {
+    const { blockSize, mapping } = this;
+    for (const extent of this.cow.within(Math.floor(pos / blockSize), Math.ceil(end / blockSize))) {
+      if (extent.state !== 'unwritten') continue;
+      for (let at = extent.start; at < extent.start + extent.count; at++) {
+        const from = at * blockSize;
+        const folio = mapping.lookup(from);
+        const isDirty = folio?.isDirty(from - folio.pos, from - folio.pos + blockSize) === true;
+        if (isDirty || mapping.isInFlight(from, from + blockSize)) continue;
+        for (const one of this.cow.remove(at, at + 1)) this.#give(one);
+      }
+    }
+    mapping.validityCookie++;
+  }
+
   /** Takes back the promises for [pos, end), of which nothing was written, in blocks that nobody else dirtied. */
   takeBack(pos: number, end: number): void {
     const { blockSize } = this;
@@ -416,6 +435,7 @@ function giveBack(inode: ExtentInode, pos: number, length: number, written: numb
   if ((flags & (IOMAP_WRITE | IOMAP_ZERO | IOMAP_UNSHARE)) === 0) return;
   if (iomap.type === 'inline' && written > 0) inode.fs.changed();
   if (iomap.type === 'delalloc' && written < length) inode.takeBack(pos + written, pos + length);
+  if ((flags & IOMAP_DIRECT) !== 0 && written < length) inode.dropCopies(pos + written, pos + length);
 }
 
 /** What the core calls for writeback. */
@@ -448,10 +468,11 @@ export const writebackOps: WritebackOps<ExtentInode> = {
 /** What the core calls for direct I/O. */
 export const directOps: DioOps<ExtentInode> = {
   *endIo(inode, { pos, done, write, error }) {
-    if (!write || done === 0) return;
+    if (!write) return;
     // After a failure, of the last block only a part may be there.
     const end = error === undefined ? pos + done : roundDown(pos + done, inode.blockSize);
     if (end > pos) inode.written(pos, end, Math.max(inode.size, end));
+    if (error !== undefined) inode.dropCopies(Math.max(pos, end), Infinity);
   },
   *sync(inode, pos, len) {
     // The size that covers it covers what is before it, too.
