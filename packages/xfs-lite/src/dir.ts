@@ -280,7 +280,7 @@ function listBlock(vol: Volume, inode: XfsInode, block: DirBlock, base: number, 
       at += length;
       continue;
     }
-    const length = view.getUint8(at + 8);
+    const length = at + 16 > end ? 0 : view.getUint8(at + 8);
     const size = Math.ceil((8 + 1 + length + extra + 2) / 8) * 8;
     if (length === 0 || at + size > end) throw bad(inode, 'a directory entry is cut short', 'namelen');
     const offset = base + at;

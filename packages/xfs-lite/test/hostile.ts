@@ -228,6 +228,17 @@ export function runMutants(bases: readonly Base[], seed: number, count: number, 
   return result;
 }
 
+/** One image that differs from its base in `writes`. */
+export function runWrites(base: Base, writes: readonly Write[]): Outcome {
+  const result: Outcome = { failures: [], outcomes: {}, slowestMs: 0, totalMs: 0, mutants: 1, peakBytes: 0 };
+  const device = overlayDevice(memoryDeviceFrom(base.bytes));
+  for (const { pos, bytes } of writes) void device.submit({ op: 'write', pos, segments: [bytes], lengthBytes: bytes.length });
+  runOne(device, result, (stage, error) => {
+    if (!(error instanceof FsError)) result.failures.push(`${base.name}: ${stage}: ${error instanceof Error ? (error.stack ?? '') : String(error)}`);
+  });
+  return result;
+}
+
 function lookAtLog(device: BlockDevice, tell: (stage: string, error: unknown) => void): void {
   try {
     runSync(readLogState(device));

@@ -102,6 +102,7 @@ export class Dinode {
 
   #typeProblem(): readonly [string, string] | undefined {
     const { type, size, dataFormat, dataLength } = this;
+    if (this.#hasOldLinks()) return ['di_onlink', 'links of a version 1 inode'];
     if (size > Number.MAX_SAFE_INTEGER) return ['di_size', 'a size beyond 2^53'];
     switch (type) {
       case S_IFIFO:
@@ -121,6 +122,11 @@ export class Dinode {
       default:
         return ['di_mode', `type ${type.toString(8)}`];
     }
+  }
+
+  /** Only version 1 counts links in 16 bits. */
+  #hasOldLinks(): boolean {
+    return this.view.getUint8(this.at + o.di_version) !== 1 && this.view.getUint16(this.at + o.di_onlink) !== 0;
   }
 
   #flagProblem(): readonly [string, string] | undefined {
@@ -189,6 +195,13 @@ export class Dinode {
     if ((this.dataFormat !== FORMAT.EXTENTS && this.dataFormat !== 0) || (this.attrFormat !== FORMAT.EXTENTS && this.attrFormat !== 0)) return ['di_format', 'a free inode of another form'];
     if (this.dataExtents !== 0 || this.attrExtents !== 0) return ['di_nextents', 'a free inode with extents'];
     if (view.getUint16(at + o.di_flags) !== 0) return ['di_flags', 'a free inode with flags'];
+    if (this.#hasOldLinks()) return ['di_onlink', 'links of a version 1 inode'];
+    if (this.#info.v5) {
+      const isLarge = (this.flags2 & DIFLAG2.NREXT64) !== 0;
+      const allowed = (this.#info.hasBigtime ? DIFLAG2.BIGTIME : 0) + (this.#info.hasNrext64 ? DIFLAG2.NREXT64 : 0);
+      if (view.getUint32(at + o.di_flags2) !== 0 || (this.flags2 & ~allowed) !== 0) return ['di_flags2', 'a free inode with flags'];
+      if (!isLarge && (view.getUint32(at + o.di_big_nextents) !== 0 || view.getUint16(at + o.di_big_nextents + 4) !== 0)) return ['di_v3_pad', 'padding of a free inode'];
+    }
     return this.nextUnlinked === NULL_AGINO ? undefined : ['di_next_unlinked', 'a free inode on a list of unlinked ones'];
   }
 }

@@ -300,7 +300,7 @@ export class DirectoryChecker {
         continue;
       }
       wasFree = false;
-      const length = view.getUint8(at + 8);
+      const length = at + 16 > end ? 0 : view.getUint8(at + 8);
       const size = entryBytes(length, extra);
       if (length === 0 || at + size > end || view.getUint16(at + size - 2) !== at) throw this.#bad('a directory entry is cut short', 'namelen');
       this.#entry(bytes, view, { at, length, index, ftype: extra === 1 ? view.getUint8(at + 9 + length) : 0 }, base);

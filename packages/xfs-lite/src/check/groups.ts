@@ -143,7 +143,9 @@ class GroupChecker {
       const start = view.getUint32(at);
       const count = view.getUint32(at + 4);
       // In order and each in the other tree: as many of them are the same set.
-      if (count < found.last || (count === found.last && start <= found.lastStart && found.records > 0) || counts.at(indexOf(starts, start)) !== count) found.isSame = false;
+      if (count < found.last || (count === found.last && start <= found.lastStart && found.records > 0) || count === 0 || counts.at(indexOf(starts, start)) !== count) {
+        found.isSame = false;
+      }
       found.records++;
       found.last = count;
       found.lastStart = start;

@@ -1,7 +1,7 @@
 /** The superblock beyond what a mount asks of it, and its copies in the other groups. */
 import type { Io } from '@iomap/io';
 import { sumMatches } from '../crc32c.js';
-import { INCOMPAT, VERSION, XfsSuper } from '../ondisk.js';
+import { FEATURES2, INCOMPAT, VERSION, XfsSuper } from '../ondisk.js';
 import { isXfs, type SuperInfo } from '../super.js';
 import type { CheckContext } from './context.js';
 import type { Report } from './report.js';
@@ -11,8 +11,10 @@ const S = XfsSuper.offsets;
 const OF_THE_FIRST: ReadonlySet<string> = new Set([
   'sb_rbmino', 'sb_rsumino', 'sb_versionnum', 'sb_fname', 'sb_inprogress', 'sb_icount', 'sb_ifree', 'sb_fdblocks', 'sb_uquotino',
   'sb_gquotino', 'sb_pquotino', 'sb_qflags', 'sb_features2', 'sb_bad_features2', 'sb_features_compat', 'sb_features_ro_compat',
-  'sb_features_incompat', 'sb_features_log_incompat', 'sb_crc', 'sb_lsn', 'sb_uuid', 'sb_meta_uuid', 'sb_unit', 'sb_width',
+  'sb_features_incompat', 'sb_features_log_incompat', 'sb_crc', 'sb_lsn', 'sb_meta_uuid', 'sb_unit', 'sb_width',
 ]);
+/** Features that a mount may set, in the first alone. */
+const SET_LATER = VERSION.ATTR | VERSION.QUOTA | VERSION.DALIGN;
 const NULL_HALF = 0xffff_ffff;
 /** Where the superblock of each kind ends. */
 const V4_BYTES = S.sb_features_compat;
@@ -49,6 +51,9 @@ export function* checkSupers(context: CheckContext): Io<void> {
       if (isSame || (name === 'sb_rootino' && isNull(view, offset))) continue;
       report.add('superblock', 'copy-differs', `${name} is another in a copy than in the first`, { group: ag });
     }
+    const version = view.getUint16(S.sb_versionnum) ^ first.getUint16(S.sb_versionnum);
+    const features = view.getUint32(S.sb_features2) ^ first.getUint32(S.sb_features2);
+    if ((version & ~SET_LATER) !== 0 || (features & ~FEATURES2.ATTR2) !== 0) report.add('superblock', 'copy-differs', 'features of a copy are not those of the first', { group: ag });
     checkStripe(view, ag, report);
     checkTail(bytes, info, ag, report);
   }
@@ -79,6 +84,7 @@ function checkFirst(view: DataView, info: SuperInfo, report: Report): void {
   if ((info.versionnum & VERSION.MOREBITS) !== 0 && view.getUint32(S.sb_features2) !== view.getUint32(S.sb_bad_features2)) bad('sb_bad_features2', 'differs from sb_features2');
   if (view.getUint8(S.sb_imax_pct) > 100) bad('sb_imax_pct', 'more than all');
   if (view.getUint8(S.sb_shared_vn) !== 0) bad('sb_shared_vn', 'a version of sharing');
+  if (info.v5 && view.getUint32(S.sb_features_compat) !== 0) bad('sb_features_compat', 'features that nobody knows');
   const hasQuota = (info.versionnum & VERSION.QUOTA) !== 0;
   for (const field of info.v5 ? (['sb_uquotino', 'sb_gquotino', 'sb_pquotino'] as const) : (['sb_uquotino', 'sb_gquotino'] as const)) {
     if (!hasQuota && !isZero(view, S[field]) && !isNull(view, S[field])) bad(field, 'a quota inode without quotas');
