@@ -11,7 +11,7 @@
 import { DeviceWriter, wipeSignatures } from '@iomap/block-map';
 import type { BlockDevice } from '@iomap/block-device';
 import { divCeil, FsError, systemEnv, withContext, type Env, type Io, type Timespec } from '@iomap/io';
-import type { BulkData, BulkNode, BulkOptions } from '@iomap/vfs';
+import { bulkPath, nonZeroRun, type BulkData, type BulkNode, type BulkOptions, type BulkPlace } from '@iomap/vfs';
 import type { NewEntry } from '../dir-block.js';
 import { blockPos, gdtBlock, groupHasSuper, groupOfInode, maxFileBytes, type Geometry } from '../geometry.js';
 import { encodeDev, encodeInode, Ext2InodeInCore, FAST_SYMLINK_MAX, FLAG_INDEX } from '../inode.js';
@@ -24,7 +24,7 @@ import { BlockMap } from './block-map.js';
 import { DirectoryWriter } from './directory.js';
 import { countGroups, groupBitmaps, groupUsage, type Usage } from './head.js';
 import { InodeTables } from './inode-tables.js';
-import { LOST_FOUND, numberTree, pathOf, type Numbering, type Place } from './number.js';
+import { LOST_FOUND, numberTree, type Numbering } from './number.js';
 import { Stage } from './stage.js';
 
 /** Large fields of a new inode, up to `i_projid`. */
@@ -111,8 +111,12 @@ class Builder<N extends BulkNode<N>> {
   /** The first inode that is free. */
   get nextIno(): number {
     let last = this.#geometry.firstIno - (this.#lostFound > 0 ? 0 : 1);
-    for (const { ino } of this.#tree.places) if (ino > last) last = ino;
+    for (const ino of this.#tree.inos.values()) if (ino > last) last = ino;
     return last + 1;
+  }
+
+  #ino(node: N): number {
+    return this.#tree.inos.get(node) ?? 0;
   }
 
   *run(): Io<void> {
@@ -130,7 +134,7 @@ class Builder<N extends BulkNode<N>> {
         yield* this.#place(place);
       } catch (error) {
         if (!(error instanceof FsError)) throw error;
-        throw withContext(error, { path: pathOf(place) });
+        throw withContext(error, { path: bulkPath(place) });
       }
     }
     yield* this.attributes.finish();
@@ -138,8 +142,9 @@ class Builder<N extends BulkNode<N>> {
     yield* this.#tables.finish();
   }
 
-  *#place(place: Place<N>): Io<void> {
-    const { node, ino } = place;
+  *#place(place: BulkPlace<N>): Io<void> {
+    const { node } = place;
+    const ino = this.#ino(node);
     const inode = this.#inode;
     this.#map.open();
     inode.mode = node.mode;
@@ -188,7 +193,7 @@ class Builder<N extends BulkNode<N>> {
     return time.sec > latest.sec || (time.sec === latest.sec && time.nsec > latest.nsec) ? latest : time;
   }
 
-  *#attributes(place: Place<N>): Io<void> {
+  *#attributes(place: BulkPlace<N>): Io<void> {
     const { node } = place;
     const inode = this.#inode;
     inode.fileAcl = 0;
@@ -197,7 +202,7 @@ class Builder<N extends BulkNode<N>> {
     const tell = this.#job.options?.attributeFailed;
     const stored = yield* this.attributes.store({ mode: inode.mode, isDirectory: node.type === 'directory' }, node.xattrs, (name, error) => {
       if (tell === undefined) throw error;
-      tell(pathOf(place), name, error);
+      tell(bulkPath(place), name, error);
     });
     inode.mode = stored.mode;
     inode.ibody = stored.ibody;
@@ -251,6 +256,7 @@ class Builder<N extends BulkNode<N>> {
     const { blockSize } = this.#geometry;
     const { size } = node;
     const scratch = (this.#scratch ??= new Uint8Array(SPARSE_BYTES));
+    const words = new Int32Array(scratch.buffer, scratch.byteOffset, scratch.length / 4);
     for (let pos = 0; pos < size; ) {
       const next = data.nextData?.(node, pos) ?? pos;
       pos = Math.max(pos, next - (next % blockSize));
@@ -260,8 +266,7 @@ class Builder<N extends BulkNode<N>> {
       const end = divCeil(got, blockSize) * blockSize;
       scratch.fill(0, got, end);
       for (let from = 0; from < end; ) {
-        const start = nonZeroBlock(scratch, from, end, blockSize);
-        const stop = zeroBlock(scratch, start, end, blockSize);
+        const [start, stop] = nonZeroRun(words, from, end, blockSize);
         if (stop > start) yield* this.#append((pos + start) / blockSize, scratch.subarray(start, stop));
         from = stop;
       }
@@ -306,8 +311,9 @@ class Builder<N extends BulkNode<N>> {
     });
   }
 
-  *#directory(place: Place<N>): Io<void> {
-    const { node, ino, parent } = place;
+  *#directory(place: BulkPlace<N>): Io<void> {
+    const { node, parent } = place;
+    const ino = this.#ino(node);
     const { blockSize, filetype } = this.#geometry;
     const inode = this.#inode;
     const isRoot = parent === undefined;
@@ -319,12 +325,12 @@ class Builder<N extends BulkNode<N>> {
     }
     for (const { name, inode: child } of node.entries) {
       if (child.type === 'directory') subdirectories++;
-      entries.push({ name, ino: this.#tree.inos.get(child) ?? 0, fileType: filetype ? fileTypeOfMode(child.mode) : 0 });
+      entries.push({ name, ino: this.#ino(child), fileType: filetype ? fileTypeOfMode(child.mode) : 0 });
     }
     const isLostFound = ino === this.#lostFound;
     const { bytes, indexed } = this.#writer.make({
       ino,
-      parent: parent?.ino ?? ino,
+      parent: parent === undefined ? ino : this.#ino(parent.node),
       entries,
       blocksMin: isLostFound ? this.#made.plan.lostFoundBlocks : 1,
       // fsck enters names there in a hurry.
@@ -344,29 +350,6 @@ class Builder<N extends BulkNode<N>> {
     const group = groupOfInode(this.#geometry, ino);
     this.directories[group] = (this.directories[group] ?? 0) + 1;
   }
-}
-
-const wordsOf = (bytes: Uint8Array): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-
-function isZeroBlock(words: Int32Array, from: number, blockSize: number): boolean {
-  const end = (from + blockSize) >> 2;
-  for (let i = from >> 2; i < end; i++) if (words[i] !== 0) return false;
-  return true;
-}
-
-/** The first block from `from` on that is not all zero; `end` when there is none. */
-function nonZeroBlock(bytes: Uint8Array, from: number, end: number, blockSize: number): number {
-  const words = wordsOf(bytes);
-  let at = from;
-  while (at < end && isZeroBlock(words, at, blockSize)) at += blockSize;
-  return at;
-}
-
-function zeroBlock(bytes: Uint8Array, from: number, end: number, blockSize: number): number {
-  const words = wordsOf(bytes);
-  let at = from;
-  while (at < end && !isZeroBlock(words, at, blockSize)) at += blockSize;
-  return at;
 }
 
 /** Writes all that says what is in use; the primary superblock last. */
