@@ -7,13 +7,9 @@ import { findName, peekList, readdir } from './dir.js';
 import { FileOps, makeMapping } from './file-ops.js';
 import { BIGTIME_EPOCH, BIGTIME_MAX_SEC, findInode, XfsInode } from './inode.js';
 import { SB_MAGIC } from './ondisk.js';
-import { fsbPos, inoToBlock } from './super.js';
 import { readlink } from './symlink.js';
 import type { Counts } from './summary.js';
 import type { Volume } from './volume.js';
-
-/** Blocks of inodes read ahead at most. */
-const READAHEAD_BLOCKS_MAX = 64;
 
 const readOnlyFs = (): FsError => new FsError('EROFS', { why: 'xfs-lite only reads' });
 
@@ -72,17 +68,8 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
     }
   }
 
-  *readInode(ino: number): Io<XfsInode> {
-    const vol = this.volume;
-    const { info } = vol;
-    const fsb = inoToBlock(info, ino);
-    // Inodes come in clusters that are aligned to their size: what is read ahead holds inodes and nothing else.
-    const count = Math.min(info.spinoAlign > 0 ? info.spinoAlign : info.inoAlign, READAHEAD_BLOCKS_MAX);
-    if (fsb >= 0 && count > 1 && vol.peeking(() => vol.needFsb(fsb, vol.ops.inodes)) === undefined) {
-      const first = fsb - (fsb % count);
-      yield* readaheadBlocks(vol, first, count);
-    }
-    return yield* vol.reading(() => findInode(vol, ino, this.#make));
+  readInode(ino: number): Io<XfsInode> {
+    return this.volume.reading(() => findInode(this.volume, ino, this.#make));
   }
 
   isEvictable(inode: XfsInode): boolean {
@@ -238,13 +225,4 @@ export class XfsFileSystem implements FileSystem<XfsInode> {
   *removexattr(): Io<void> {
     throw readOnlyFs();
   }
-}
-
-function* readaheadBlocks(vol: Volume, first: number, count: number): Io<void> {
-  const { info } = vol;
-  const from = Math.max(first, 1);
-  const pos = fsbPos(info, from);
-  if (pos < 0) return;
-  const left = Math.min(count - (from - first), vol.blocksLeft(from));
-  yield* vol.buffers.readahead(pos, info.blockSize, vol.ops.inodes, left);
 }

@@ -9,7 +9,7 @@ import { sumMatches } from './crc32c.js';
 import type { DirIndex } from './dir-index.js';
 import { Fork } from './fork.js';
 import { DIFLAG, DIFLAG2, DINODE_BYTES, DINODE_MAGIC, DINODE_V2_BYTES, FORMAT, XfsDinode } from './ondisk.js';
-import { inoToBlock, type SuperInfo } from './super.js';
+import { fsbToAgb, inoToBlock, isFsBlock, type SuperInfo } from './super.js';
 import type { Volume } from './volume.js';
 
 export const S_IFIFO = 0o010000;
@@ -367,10 +367,14 @@ export function findInode(vol: Volume, ino: number, make: (ino: number) => XfsIn
   const { info } = vol;
   const fsb = inoToBlock(info, ino);
   if (fsb < 0) throw new FsError('ESTALE', { why: 'no such inode', detail: { ino } });
-  const buf = vol.needFsb(fsb, vol.ops.inodes);
+  const first = fsb - (fsb % info.inodeCluster);
+  // Where no cluster can be (an image may say anything), the block alone.
+  const isCluster = fsbToAgb(info, first) > 0 && isFsBlock(info, first, info.inodeCluster);
+  const buf = isCluster ? vol.needFsb(first, vol.ops.inodes, info.inodeCluster) : vol.needFsb(fsb, vol.ops.inodes);
   if (buf === undefined) return undefined;
   const inode = make(ino);
-  decodeInode(inode, { bytes: buf.bytes, view: buf.view, at: (ino % info.inodesPerBlock) * info.inodeSize }, info, allowUnlinked);
+  const at = (ino - (isCluster ? first : fsb) * info.inodesPerBlock) * info.inodeSize;
+  decodeInode(inode, { bytes: buf.bytes, view: buf.view, at }, info, allowUnlinked);
   const override = vol.overrides?.get(ino);
   if (override !== undefined) {
     inode.data.replace(override.list);

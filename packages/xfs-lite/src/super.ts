@@ -14,6 +14,7 @@ import { FEATURES2, INCOMPAT, RO_COMPAT, SB_BYTES, SB_MAGIC, VERSION, XfsSuper }
 const DBLOCKS_MAX = 2 ** 52;
 const AG_BYTES_MIN = 2 ** 24;
 const AG_BLOCKS_MIN = 64;
+const INODES_PER_CHUNK = 64;
 
 export interface SuperInfo extends FeatureWords {
   readonly blockSize: number;
@@ -43,6 +44,8 @@ export interface SuperInfo extends FeatureWords {
   readonly imaxPct: number;
   readonly inoAlign: number;
   readonly spinoAlign: number;
+  /** Blocks that hold inodes and nothing else where one of them does, aligned to their number: what is read at once. */
+  readonly inodeCluster: number;
   readonly unit: number;
   readonly width: number;
   readonly uuid: Uint8Array;
@@ -186,7 +189,7 @@ function sizesOf(view: SuperView): Pick<
   SuperInfo,
   | 'blockSize' | 'blockLog' | 'sectorSize' | 'inodeSize' | 'inodesPerBlock' | 'inopblog' | 'agBlocks' | 'agBlkLog' | 'agSpan' | 'agCount'
   | 'dblocks' | 'internalInos' | 'dirBlockFsbs' | 'dirBlockSize' | 'rootIno' | 'logStart' | 'logBlocks' | 'logSectorSize' | 'icount' | 'ifree'
-  | 'fdblocks' | 'imaxPct' | 'inoAlign' | 'spinoAlign' | 'unit' | 'width' | 'inProgress'
+  | 'fdblocks' | 'imaxPct' | 'inoAlign' | 'spinoAlign' | 'inodeCluster' | 'unit' | 'width' | 'inProgress'
 > {
   const dirBlockFsbs = 2 ** view.sb_dirblklog;
   return {
@@ -214,10 +217,18 @@ function sizesOf(view: SuperView): Pick<
     imaxPct: view.sb_imax_pct,
     inoAlign: view.sb_inoalignmt,
     spinoAlign: view.sb_spino_align,
+    inodeCluster: clusterOf(view),
     unit: view.sb_unit,
     width: view.sb_width,
     inProgress: view.sb_inprogress !== 0,
   };
+}
+
+/** Chunks of 64 inodes are aligned, or, where they may have holes, their parts are. */
+function clusterOf(view: SuperView): number {
+  const aligned = view.sb_spino_align > 0 ? view.sb_spino_align : view.sb_inoalignmt;
+  const count = Math.min(aligned, Math.floor(INODES_PER_CHUNK / view.sb_inopblock));
+  return isPowerOfTwo(count) ? count : 1;
 }
 
 function checkPlaces(info: SuperInfo): void {

@@ -14,7 +14,7 @@ import type { MapRun } from './extents.js';
 import type { ForkOverrides } from './fork.js';
 import { headerOps } from './ag.js';
 import type { Pending } from './log/pending.js';
-import { agbToPos, agLength, fsbPos, fsbToAg, fsbToAgb, type SuperInfo } from './super.js';
+import { agbToPos, fsbPos, type SuperInfo } from './super.js';
 import { xfsOps, type XfsOps } from './verify.js';
 
 /** Blocks that one look-up may read before it is taken for a loop. */
@@ -74,11 +74,6 @@ export class Volume {
     const pos = fsbPos(info, fsb, count);
     if (pos < 0) throw corrupt(`${ops.name}: no such block`, { block: fsb });
     return this.need(pos, count * info.blockSize, ops);
-  }
-
-  /** Blocks from `fsb` to the end of its group. */
-  blocksLeft(fsb: number): number {
-    return agLength(this.info, fsbToAg(this.info, fsb)) - fsbToAgb(this.info, fsb);
   }
 
   /** A header of a group, by its sector (1 to 3) and magic number. */
