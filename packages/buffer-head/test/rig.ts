@@ -22,6 +22,24 @@ export function seeded(seed: number): () => number {
   };
 }
 
+/** A device that throws at so many requests: what asks for more makes no progress. */
+export function boundedDevice(device: BlockDevice, requestsMax: number): BlockDevice {
+  let requests = 0;
+  return {
+    name: 'bounded',
+    synchronous: true,
+    readOnly: false,
+    sizeBytes: device.sizeBytes,
+    sectorSize: device.sectorSize,
+    limits: device.limits,
+    submit(bio) {
+      if (++requests > requestsMax) throw new Error(`more than ${requestsMax} requests`);
+      return device.submit(bio);
+    },
+    close: () => device.close(),
+  };
+}
+
 /** A device that answers by promises, after a few turns. */
 export function slowDevice(device: BlockDevice, next: () => number): BlockDevice {
   return {
@@ -50,6 +68,8 @@ export interface FileOptions {
   readonly peeks?: () => boolean;
   /** A boundary after each so many blocks. */
   readonly leaf?: number;
+  /** Calls of `get_block` before it throws. */
+  readonly callsMax?: number;
 }
 
 export class TestFile implements BufferInode {
@@ -90,6 +110,7 @@ export class TestFile implements BufferInode {
 
   #map(block: number, create: boolean, out: BlockResult): boolean {
     this.calls++;
+    if (this.calls > (this.#options.callsMax ?? Infinity)) throw new Error(`more than ${this.calls - 1} calls of get_block`);
     const { blockSize } = this;
     const leaf = this.#options.leaf ?? 1e9;
     if (create && !this.blocks.has(block)) {

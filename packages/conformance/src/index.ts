@@ -6,6 +6,7 @@ export type {
   StructureField,
   StructurePlace,
 } from './driver.js';
+export { runCrashes, type CrashResult, type CrashSlice, type CrashSubject } from './crash.js';
 export { describeFsTree, listDirectory, modeOfType, typeOfMode, type DirEntry, type FsTreeOptions } from './fs-tree.js';
 export { generateOps, OpGenerator, PROFILES, type Profile } from './generate.js';
 export { describeHostTree, parseGetfattr, type HostTreeOptions } from './host-tree.js';

@@ -8,13 +8,13 @@ import { codeLines, DIR_CASES, DIR_CASES_LARGE } from '../study/directories.js';
 import { runStudy } from '../study/measure.js';
 import { ext2Study, minixStudy } from '../study/mounts.js';
 import { callsPlot, ratioPlot } from '../study/plot.js';
-import { countsText, replaceSection, timesText } from '../study/report.js';
+import { countsText, directoryTimes, replaceSection, timesText } from '../study/report.js';
 import { matrix, statusRows } from '../study/status.js';
 import { WORKLOADS } from '../study/workloads.js';
 import { flag, text } from './parse.js';
 import type { Run } from './table.js';
 
-const REPEATS = 4;
+const REPEATS = 5;
 
 const machine = (): string => `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}`;
 
@@ -39,13 +39,14 @@ export const run: Run = (context, args, options) => {
   // What a test can check is what a test has time for.
   const study = { ...whole, directories: whole.directories.slice(0, DIR_CASES.length) };
   if (flag(options, 'json')) context.json(whole);
-  else context.print(`${countsText(study)}\n${isTimed ? timesText(whole, machine()) : ''}`);
+  else context.print(`${countsText(study)}\n${isTimed ? `${timesText(whole, machine())}\n${directoryTimes(whole, machine())}` : ''}`);
   if (file !== undefined) {
     const code = codeLines(join(dirname(file), '..', '..'));
     let document = replaceSection(readFileSync(file, 'utf8'), 'counts', countsText(study, code));
     writeFileSync(join(dirname(file), 'mapping-calls.svg'), callsPlot(study));
     if (isTimed) {
       document = replaceSection(document, 'times', timesText(whole, machine()));
+      document = replaceSection(document, 'directories', directoryTimes(whole, machine()));
       writeFileSync(join(dirname(file), 'throughput.svg'), ratioPlot(study));
     }
     writeFileSync(file, document);

@@ -55,6 +55,10 @@ export interface Study {
   readonly missing: readonly string[];
 }
 
+/** Timed runs of a workload at most, and what share of the time counts as better. */
+const RUNS_MAX = 24;
+const BETTER = 0.03;
+
 interface Measured {
   readonly counts: Counts;
   readonly ms: number;
@@ -124,7 +128,7 @@ function both(driver: StudyDriver, workload: Workload, image: Uint8Array, collec
 
 /**
  * Runs all workloads both ways.
- * @param repeats timed runs, the two ways in turn; the best counts. 0 = counts alone
+ * @param repeats timed runs, the two ways in turn, goes on until so many bring nothing better; the best counts. 0 = counts alone
  * @param note is told after each workload
  * @param dirCases directories to measure in both homes
  */
@@ -143,9 +147,14 @@ export function runStudy(driver: StudyDriver, repeats: number, note?: () => void
     }
     const { key, group, callBytes } = workload;
     const ms = { legacy: Infinity, iomap: Infinity };
-    for (let n = 0; n < repeats; n++) {
+    // Until neither way gets better any more: the compiler takes its time, and more of it on a busy machine.
+    for (let n = 0, better = 0; repeats > 0 && n < RUNS_MAX && n - better < repeats; n++) {
       const again = both(driver, workload, image, collect);
-      for (const way of WAYS) ms[way] = Math.min(ms[way], again?.[way].ms ?? Infinity);
+      for (const way of WAYS) {
+        const time = again?.[way].ms ?? Infinity;
+        if (time < ms[way] * (1 - BETTER)) better = n;
+        ms[way] = Math.min(ms[way], time);
+      }
     }
     const counts = { legacy: first.legacy.counts, iomap: first.iomap.counts };
     rows.push({ key, group, callBytes, counts, ms: repeats === 0 ? undefined : ms });

@@ -1,0 +1,16 @@
+import { minixCrashSlice } from './crash.js';
+import { minix, minixPages } from './driver.js';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+describe.each([minix, minixPages])('crashes of $name', (driver) => {
+  it('lose no file that was fsynced, after repair', () => {
+    const result = minixCrashSlice({ seed, count: 40, driver });
+    expect(result.failures).toEqual([]);
+    expect(result.tally['intact, with promises'] ?? 0).toBeGreaterThan(0);
+  });
+
+  it('canary: those of a disk that ignores flushes do', () => {
+    expect(minixCrashSlice({ seed: 3, count: 30, ignoreFlushes: true, driver }).failures.length).toBeGreaterThan(0);
+  });
+});
