@@ -62,7 +62,8 @@ export class ByteModel {
   /** It ended, and changed what it said up to `end`; the size is `size` now. */
   commit(change: Change, size = this.size, end = change.end): void {
     this.#open.delete(change);
-    this.#lost?.fill(0, change.pos, end);
+    // Who is reading may have had what was lost before.
+    if (this.#readers === 0) this.#lost?.fill(0, change.pos, end);
     for (const one of change.lost ?? []) this.lose(one.pos, one.end);
     if (end > change.pos) {
       this.#remember(change.pos, end);
