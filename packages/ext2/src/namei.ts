@@ -7,6 +7,7 @@
  */
 import { forgetBlocks, newFound, truncateBlocks, type Found, type MapRun } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
+import { truncatePageCache } from '@iomap/iomap-core';
 import type { NewInode } from '@iomap/vfs';
 import { allocInode, freeInode } from './ialloc.js';
 import type { Directories } from './dir.js';
@@ -72,6 +73,11 @@ export function* newInode(vol: Volume, parent: Ext2InodeInCore, init: NewInode):
 /** Takes back an inode that no entry leads to: a create that failed, or the last link of one that nobody has open. */
 export function* destroyInode(vol: Volume, inode: Ext2InodeInCore, now: Timespec): Io<void> {
   const { isDirectory } = inode;
+  if (inode.mappingIfAny !== undefined) {
+    // A directory in the page cache that was made and got no name: what is dirty must not land on blocks that are free.
+    yield* truncatePageCache(inode, 0);
+    vol.dirtyFiles.delete(inode);
+  }
   if (inode.hasBlockMap()) {
     if (!inode.isFile) yield* forgetBlocks(vol.map, inode, vol.blockSize);
     yield* truncateBlocks(vol.map, inode, 0);

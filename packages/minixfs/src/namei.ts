@@ -9,6 +9,7 @@
  */
 import { forgetBlocks, newBlock, truncateBlocks, type Found, type MapRun } from '@iomap/block-map';
 import { corrupt, FsError, type Io, type Timespec } from '@iomap/io';
+import { truncatePageCache } from '@iomap/iomap-core';
 import type { NewInode } from '@iomap/vfs';
 import type { Directories } from './dir.js';
 import { MinixInode } from './inode.js';
@@ -56,6 +57,11 @@ export function* newInode(vol: Volume, init: NewInode): Io<MinixInode> {
 
 /** Takes back an inode that no entry leads to: a create that failed, or the last link of one that nobody has open. */
 export function* destroyInode(vol: Volume, inode: MinixInode): Io<void> {
+  if (inode.mappingIfAny !== undefined) {
+    // A directory in the page cache that was made and got no name: what is dirty must not land on blocks that are free.
+    yield* truncatePageCache(inode, 0);
+    vol.dirtyFiles.delete(inode);
+  }
   if (inode.hasBlockMap()) {
     if (!inode.isFile) yield* forgetBlocks(vol.map, inode, vol.blockSize);
     yield* truncateBlocks(vol.map, inode, 0);
