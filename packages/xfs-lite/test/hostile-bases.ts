@@ -143,7 +143,10 @@ function fill(dir: string, { blockSize, reflink }: { readonly blockSize: number;
   fillXattrs(dir);
   mkdirSync(join(dir, 'gone'));
   for (let n = 0; n < 80; n++) writeFileSync(join(dir, `gone/${n}`), poolBytes(n, n % 3 === 0 ? 3000 : 0));
+  mkdirSync(join(dir, 'gone/directory'));
+  symlinkSync('l'.repeat(100), join(dir, 'gone/link'));
   runTool('sync', [dir], { expect: [0] });
+  for (const name of ['directory', 'link']) rmSync(join(dir, 'gone', name), { recursive: true });
   for (let n = 0; n < 80; n++) if (n % 11 > 0) rmSync(join(dir, `gone/${n}`));
 }
 

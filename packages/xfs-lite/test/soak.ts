@@ -4,7 +4,8 @@ import { runSync } from '@iomap/io';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirty } from './dirty.js';
-import { withMount } from './driver.js';
+import { check } from '../src/index.js';
+import { withDevice, withMount } from './driver.js';
 import { runMutants } from './hostile.js';
 import { makeBases, type Base } from './hostile-bases.js';
 import { judgeMutants, type Judgement } from './judge.js';
@@ -61,6 +62,9 @@ export function compareRecovery(image: string, options: { seed: number; args: st
     if (!fs.wasReplayed) throw new Error('the log was clean');
     return runSync(describeFsTree(fs));
   });
+  const { findings } = withDevice(image, (device) => runSync(check(device)));
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  if (errors.length > 0) throw new Error(`check of a dirty image: ${JSON.stringify(errors.slice(0, 3))}`);
   // The kernel replays when it mounts.
   withLoopMount(image, { type: 'xfs', options: ['noatime'] }, (mounted) => {
     assertTreesEqual(describeHostTree(mounted), ours, { times: ['atime', 'mtime', 'ctime'], symlinkModes: true }, 'what the kernel recovered and ours');

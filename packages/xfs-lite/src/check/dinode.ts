@@ -189,7 +189,7 @@ export class Dinode {
     const { view, at } = this;
     if (this.nlink !== 0) return ['di_nlink', 'a free inode with links'];
     if (this.nblocks !== 0) return ['di_nblocks', 'a free inode with blocks'];
-    if (this.size !== 0) return ['di_size', 'a free inode with a size'];
+    // The size stays when a directory is removed.
     if (view.getUint8(at + o.di_forkoff) !== 0) return ['di_forkoff', 'a free inode with an attribute fork'];
     // One that was never in use has the form 0.
     if ((this.dataFormat !== FORMAT.EXTENTS && this.dataFormat !== 0) || (this.attrFormat !== FORMAT.EXTENTS && this.attrFormat !== 0)) return ['di_format', 'a free inode of another form'];
