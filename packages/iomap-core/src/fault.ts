@@ -97,7 +97,12 @@ function* faultLocked<I extends IomapInode>(iter: IomapIter<I>, pos: number, end
       if (isBlank || folio.pos + at >= inode.size) folio.data.fill(0, at, at + mapping.blockSize);
       else reads.push(at);
     }
-    if (reads.length > 0) yield* readEdges(inode, readMap, folio, reads);
+    if (reads.length > 0) {
+      yield* readEdges(inode, readMap, folio, reads);
+      // As in a write: their place may have been given up meanwhile.
+      iter.stale = !iter.valid(); // guard: stale-fault-after-read (pitfall 5)
+      if (iter.stale) return;
+    }
     folio.setUptodate(from, to);
     folio.markDirty(from, to);
     if (folio.touched < 2) folio.touched++;

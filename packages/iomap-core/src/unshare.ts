@@ -60,6 +60,9 @@ function* unshareFolio<I extends IomapInode>(iter: IomapIter<I>, pos: number, en
     const from = roundDown(pos - folio.pos, blockSize);
     const to = Math.min(folio.size, roundUp(stop - folio.pos, blockSize));
     yield* readEdges(inode, iter.readMap, folio, blocksToRead(folio, from, to, blockSize)); // guard: unshare-reads (pitfall 11)
+    // As in a write: their place may have been given up meanwhile.
+    iter.stale = !iter.valid(); // guard: stale-unshare-after-read (pitfall 5)
+    if (iter.stale) return;
     folio.setUptodate(from, to);
     folio.markDirty(from, to);
     iter.done += stop - pos;

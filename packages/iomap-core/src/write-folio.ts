@@ -72,6 +72,9 @@ function* writeLocked<I extends IomapInode>(iter: IomapIter<I>, pos: number, wan
     if (edges !== undefined) {
       if (nowait) throw wouldWait(inode);
       yield* readEdges(inode, iter.readMap, folio, edges);
+      // A write of these blocks that was in flight may have failed meanwhile, and their new place be given up.
+      iter.stale = !iter.valid(); // guard: stale-write-after-read (pitfall 5)
+      if (iter.stale) return;
     }
     if (source.copy === undefined) {
       commit(inode, folio, from, n, source, pos);

@@ -46,3 +46,7 @@ it('once failed: an atomic write inside another was kept when the outer one was 
 it('once failed: a direct read of a block that a store moved and its other owner then overwrote (seed 150004725)', () => {
   expect(runSchedule(150004725).calls).toBeGreaterThan(0);
 });
+
+it('once failed: a place of a copy was given up while an unsharing read the next block (seed 500052182)', () => {
+  expect(runSchedule(500052182, { faults: true }).faults).toBe(1);
+});

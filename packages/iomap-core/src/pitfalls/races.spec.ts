@@ -170,6 +170,39 @@ it('5: a write that fails does not take the place of what was dirtied again mean
   expect([r.read(0, 1)[0], r.read(BLOCK, 1)[0]]).toEqual([3, 1]);
 });
 
+describe('5: a place that is given up while an edge block is read', () => {
+  it.each(['write', 'store', 'unshare'] as const)('is not written to by a %s', (way) => {
+    const base = memoryDevice({ sizeBytes: 512 * BLOCK });
+    let armed = false;
+    const r = extentRig({ device: { ...base, name: 'hooked', sectorSize: 512, limits: base.limits, synchronous: true, readOnly: false, sizeBytes: 512 * BLOCK, close: () => undefined,
+      submit(bio) {
+        if (armed && bio.op === 'read') {
+          armed = false;
+          // The write of the first block, in flight until now, fails.
+          r.file.inode.discard(0, BLOCK);
+        }
+        return base.submit(bio);
+      } } });
+    r.write(0, filled(2 * BLOCK, 1));
+    runSync(reflink(r.file.inode, r.other.inode));
+    // Both blocks have new places; the first is on its way, the second was lost from the cache.
+    r.write(0, filled(2 * BLOCK, 2));
+    const folio = r.file.inode.mapping.lookup(0);
+    folio?.clearDirty(0, 2 * BLOCK);
+    folio?.clearUptodate(BLOCK, 2 * BLOCK);
+    armed = true;
+    if (way === 'write') r.write(0, filled(BLOCK + 100, 3));
+    else if (way === 'unshare') runSync(r.file.unshare(0, 2 * BLOCK));
+    else runSync(runSync(r.file.map()).write(BLOCK - 5, filled(10, 3)));
+    expect(armed).toBe(false);
+    runSync(r.file.fsync());
+    expect(invalidateRange(r.other.inode, 0, Infinity)).toBe(true);
+    const old = new Uint8Array(2 * BLOCK);
+    runSync(r.other.read(0, old));
+    expect(allAre(old, 1)).toBe(true);
+  });
+});
+
 describe('8: beyond the end of the file', () => {
   it('what is cached behind a new end reads as zero', () => {
     const r = rig();
