@@ -66,7 +66,10 @@ export function planRooms(plan: MkfsPlan, inodes: number): GroupRoom[] {
     }
     const end = area.start + area.count - setAside(plan, bare.length) - rmapRoom(plan, bare.length, 0);
     const own = bare.inodes?.count ?? 0;
-    const fits = Math.max(own, Math.floor((end - start) / chunkBlocks) * chunkBlocks);
+    const run = Math.max(0, Math.floor((end - start) / chunkBlocks) * chunkBlocks);
+    // Behind them is room for the trees that name them.
+    const trees = inodeTreeExtra(plan, { start, count: run, used: run * inodesPerBlock });
+    const fits = Math.max(own, Math.floor((end - start - trees) / chunkBlocks) * chunkBlocks);
     const count = Math.min(fits, divCeil(left, inodesPerBlock * chunkBlocks) * chunkBlocks);
     const used = Math.min(left, count * inodesPerBlock);
     left -= used;

@@ -65,7 +65,7 @@ function takeSmallest(free: Run[], count: number): Run {
 function takeAt(free: Run[], start: number, count: number): void {
   const at = free.findIndex((run) => run.start <= start && start + count <= run.start + run.count);
   const run = free[at];
-  if (run === undefined) return;
+  assert(run !== undefined, 'what is taken was free');
   const before = { start: run.start, count: start - run.start };
   const after = { start: start + count, count: run.start + run.count - start - count };
   free.splice(at, 1, ...[before, after].filter((one) => one.count > 0));
