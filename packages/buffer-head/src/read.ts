@@ -156,7 +156,11 @@ function* readPages<I extends BufferInode>(
         break;
       }
       folio.handOff();
-      if (at === start) first = folio;
+      if (at === start) {
+        // It may be read long before those ahead of it: the memory for them must not be its own, or the reader never comes further.
+        folio.pins++;
+        first = folio;
+      }
       if (mark && at >= range.demandEnd) {
         folio.readaheadMark = true;
         mark = false;
@@ -164,11 +168,14 @@ function* readPages<I extends BufferInode>(
       yield* reader.read(folio, end - at);
     }
     yield* reader.flush();
+    if (first !== undefined && range.demandEnd > start) yield* first.waitUnlocked();
   } finally {
     reader.abort();
+    if (first !== undefined) {
+      first.pins--;
+      mapping.cache.wakeMemory();
+    }
   }
   if (isFull) yield* mapping.cache.makeRoom(PAGE_BYTES);
-  if (first === undefined || range.demandEnd <= start) return undefined;
-  yield* first.waitUnlocked();
-  return reader.errorAt(start);
+  return first !== undefined && range.demandEnd > start ? reader.errorAt(start) : undefined;
 }
