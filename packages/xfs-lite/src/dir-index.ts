@@ -20,6 +20,8 @@ import type { Volume } from './volume.js';
 const PATIENCE = 4;
 /** Leaves and data blocks of a directory that gets an index: a hundred million names. */
 const BLOCKS_MAX = 2 ** 18;
+/** Nodes of one level that are read for an index; they stay in memory while it is made. Twenty million names have a few hundred. */
+const NODES_MAX = 4096;
 /** Indexes kept, and their bytes in all. */
 const KEPT_MAX = 64;
 const KEPT_BYTES_MAX = 8 * 2 ** 20;
@@ -130,6 +132,7 @@ interface Level {
 function makeIndex(vol: Volume, inode: XfsInode): DirIndex | null | undefined {
   let level: Level | null | undefined = { hashes: [], fileBlocks: [DIR_SPACE_BYTES / vol.info.blockSize], level: -1 };
   do {
+    if (level.fileBlocks.length > NODES_MAX) return null;
     level = levelBelow(vol, inode, level);
     if (level === null || level === undefined) return level;
   } while (level.level > 0);
