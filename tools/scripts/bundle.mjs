@@ -4,6 +4,8 @@
  * A command of many small modules spends more time in finding and reading them than a short run needs for its work. The
  * bundle lies in `dist` beside the modules, as `*.bundle.js`; `dist/main.js` takes it while it is made of the modules as they
  * are (bundle-inputs.json says which and their digest), so that a build by `tsc -b` alone is never overruled by an old bundle.
+ *
+ * `iomap mount` starts a process of its own, whose program it looks for beside itself: `dist/server-main.js`, a bundle too.
  */
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
@@ -15,6 +17,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const dist = join(root, 'packages/cli/dist');
 const INPUTS = 'bundle-inputs.json';
 const ENTRY = 'command.bundle.js';
+const SERVER = 'server-main';
 
 /**
  * zod carries its messages in sixty languages; the command's are English.
@@ -32,17 +35,14 @@ const englishOnly = {
 
 for (const name of readdirSync(dist)) if (name.endsWith('.bundle.js') || name === INPUTS) rmSync(join(dist, name));
 
-const { metafile } = await build({
-  entryPoints: { command: join(dist, 'command.js') },
+/** @type {import('esbuild').BuildOptions & { metafile: true }} */
+const common = {
   bundle: true,
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
-  splitting: true,
   // In `dist` itself: what is found relative to a module stays where it was.
   outdir: dist,
-  entryNames: '[name].bundle',
-  chunkNames: '[name]-[hash].bundle',
   keepNames: true,
   plugins: [englishOnly],
   // CommonJS packages in the bundle ask for Node's own modules by `require`.
@@ -50,9 +50,19 @@ const { metafile } = await build({
   absWorkingDir: root,
   metafile: true,
   logLevel: 'error',
-});
+};
+const built = [
+  await build({
+    ...common,
+    entryPoints: { command: join(dist, 'command.js') },
+    splitting: true,
+    entryNames: '[name].bundle',
+    chunkNames: '[name]-[hash].bundle',
+  }),
+  await build({ ...common, entryPoints: { [SERVER]: join(root, 'packages/fuse/dist/server-main.js') } }),
+];
 
-const inputs = Object.keys(metafile.inputs).map((path) => resolve(root, path)).sort();
+const inputs = [...new Set(built.flatMap(({ metafile }) => Object.keys(metafile.inputs)))].map((path) => resolve(root, path)).sort();
 const own = inputs.filter((path) => !path.includes('node_modules'));
 const hash = createHash('sha1');
 for (const path of own) hash.update(readFileSync(path));
@@ -65,4 +75,4 @@ for (const folder of folders) {
   const file = ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'license'].map((one) => join(folder, one)).find(existsSync);
   text += `\n${'-'.repeat(80)}\n${name} ${version} (${license})\n\n${file === undefined ? '' : readFileSync(file, 'utf8')}`;
 }
-appendFileSync(join(dist, ENTRY), `\n/*\n${text.replaceAll('*/', '* /')}*/\n`);
+for (const name of [ENTRY, `${SERVER}.js`]) appendFileSync(join(dist, name), `\n/*\n${text.replaceAll('*/', '* /')}*/\n`);

@@ -7,6 +7,8 @@ import { cleanUp, e2fsck, scratch, sh } from './harness.js';
 const main = join(__dirname, '..', 'dist', 'main.js');
 const run = existsSync(main) ? it : it.skip;
 const iomap = `node ${main}`;
+/** /dev/fuse, and the right to mount. */
+const runMounted = existsSync('/dev/fuse') && process.getuid?.() === 0 ? run : it.skip;
 
 afterEach(cleanUp);
 
@@ -27,6 +29,18 @@ describe('the built command', () => {
     sh(`truncate -s 16M zeros; ${iomap} mkfs --size 32M disk.img; ${iomap} cp zeros disk.img:/z`, dir);
     const ran = spawnSync('bash', ['-c', `${iomap} cat disk.img:/z | head -c 10 | wc -c`], { cwd: dir, encoding: 'utf8' });
     expect([ran.stdout.trim(), ran.stderr]).toEqual(['10', '']);
+  });
+
+  runMounted('mounts, and everything is on the image when umount returns', () => {
+    const dir = scratch();
+    sh(`mkdir mnt; ${iomap} mkfs --size 16M disk.img; ${iomap} mount disk.img mnt`, dir);
+    try {
+      sh('mkdir mnt/d; head -c 300000 /dev/urandom > there; cp there mnt/d/f; cmp there mnt/d/f', dir);
+    } finally {
+      sh(`${iomap} umount mnt`, dir);
+    }
+    expect(e2fsck(join(dir, 'disk.img'))).toBe('');
+    sh(`${iomap} cat disk.img:/d/f | cmp - there; test -z "$(ls -A mnt)"`, dir);
   });
 
   run('passes on exit codes', () => {
