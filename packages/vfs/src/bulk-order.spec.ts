@@ -1,5 +1,6 @@
 import type { BulkNode } from './bulk.js';
-import { bulkPath, nonZeroRun, orderBulk } from './bulk-order.js';
+import { bulkPath, orderBulk } from './bulk-order.js';
+import { nonZeroRun } from './bulk-read.js';
 
 interface Node extends BulkNode<Node> {
   readonly entries: { readonly name: string; readonly inode: Node }[];

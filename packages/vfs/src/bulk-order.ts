@@ -73,23 +73,3 @@ export function orderBulk<N extends BulkNode<N>>(root: N, nameMax: number): Bulk
   }
   return { places, indexes, links };
 }
-
-const isZeroBlock = (words: Int32Array, from: number, blockSize: number): boolean => {
-  const end = (from + blockSize) >>> 2;
-  for (let i = from >>> 2; i < end; i++) if (words[i] !== 0) return false;
-  return true;
-};
-
-/**
- * The next run of blocks that are not all zero: what a file with holes keeps of what was read.
- * @param words the bytes, four at a time
- * @param from, end bytes, multiples of `blockSize`
- * @returns its start and end in bytes; both `end` when there is none
- */
-export function nonZeroRun(words: Int32Array, from: number, end: number, blockSize: number): readonly [start: number, stop: number] {
-  let start = from;
-  while (start < end && isZeroBlock(words, start, blockSize)) start += blockSize;
-  let stop = start;
-  while (stop < end && !isZeroBlock(words, stop, blockSize)) stop += blockSize;
-  return [start, stop];
-}

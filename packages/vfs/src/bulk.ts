@@ -6,9 +6,9 @@
  *
  * - `BulkNode`: one inode of the tree. An object is one inode: entries that name the same object are hard links.
  * - `BulkData`: file content, read straight into the driver's buffer.
- * - `BulkOptions`, `BulkResult`: how, and what came out.
+ * - `BulkJob`: all that is asked for; `BulkOptions`: how.
  */
-import type { FsError, Timespec } from '@iomap/io';
+import type { Env, FsError, Timespec } from '@iomap/io';
 import type { FileType, Name } from './filesystem.js';
 
 /** A name in a directory. */
@@ -62,4 +62,13 @@ export interface BulkOptions {
   readonly progress?: ((bytes: number) => void) | undefined;
   /** An attribute that the format cannot hold is left out; without this it is an error. */
   readonly attributeFailed?: ((path: Name, name: Name, error: FsError) => void) | undefined;
+}
+
+/** What is asked for; `Format` is what the driver's `mkfs` takes. */
+export interface BulkJob<N extends BulkNode<N>, Format> {
+  readonly root: N;
+  readonly data: BulkData<N>;
+  readonly format?: Format;
+  readonly env?: Env;
+  readonly options?: BulkOptions;
 }

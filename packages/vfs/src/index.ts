@@ -15,8 +15,9 @@ export {
   type SwapMap,
 } from './filesystem.js';
 export type { AttrChange } from './attr.js';
-export type { BulkData, BulkEntry, BulkNode, BulkOptions } from './bulk.js';
-export { bulkPath, nonZeroRun, orderBulk, type BulkOrder, type BulkPlace } from './bulk-order.js';
+export type { BulkData, BulkEntry, BulkJob, BulkNode, BulkOptions } from './bulk.js';
+export { bulkPath, orderBulk, type BulkOrder, type BulkPlace } from './bulk-order.js';
+export { readSparse, type SparseRead } from './bulk-read.js';
 export type { TimeLike } from './chattr.js';
 export type { Caller } from './core.js';
 export type { DirEntry } from './fd.js';

@@ -108,6 +108,13 @@ const filled = (size: number): Uint8Array => new Uint8Array(size).fill(0x5a);
 
 const sequence = (size: number): number[] => Array.from({ length: FILE_BYTES / size }, (_, n) => n * size);
 
+/** Writes at each position, then an fsync. */
+function writeAll(subject: Subject, inode: Inode, positions: readonly number[], size: number): void {
+  const bytes = filled(size);
+  each(positions, (pos) => subject.write(inode, pos, bytes));
+  subject.fsync(inode);
+}
+
 type Kind = Pick<Workload, 'group' | 'image' | 'needs'> & { readonly key: string; run(subject: Subject, size: number): void };
 
 const each = (positions: readonly number[], act: (pos: number) => void): void => {
@@ -119,27 +126,21 @@ const KINDS: readonly Kind[] = [
     key: 'write', group: 'sequential write of a new file, then fsync', image: 'empty',
     run(subject, size) {
       const inode = subject.create('file');
-      const bytes = filled(size);
-      each(sequence(size), (pos) => subject.write(inode, pos, bytes));
-      subject.fsync(inode);
+      writeAll(subject, inode, sequence(size), size);
     },
   },
   {
     key: 'overwrite', group: 'sequential overwrite, then fsync', image: 'file',
     run(subject, size) {
       const inode = subject.open('file');
-      const bytes = filled(size);
-      each(sequence(size), (pos) => subject.write(inode, pos, bytes));
-      subject.fsync(inode);
+      writeAll(subject, inode, sequence(size), size);
     },
   },
   {
     key: 'random-write', group: 'random overwrites, then fsync', image: 'file',
     run(subject, size) {
       const inode = subject.open('file');
-      const bytes = filled(size);
-      each(scattered(size, 1024), (pos) => subject.write(inode, pos, bytes));
-      subject.fsync(inode);
+      writeAll(subject, inode, scattered(size, 1024), size);
     },
   },
   {

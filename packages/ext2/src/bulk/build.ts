@@ -10,8 +10,8 @@
  */
 import { DeviceWriter, wipeSignatures } from '@iomap/block-map';
 import type { BlockDevice } from '@iomap/block-device';
-import { divCeil, FsError, systemEnv, withContext, type Env, type Io, type Timespec } from '@iomap/io';
-import { bulkPath, nonZeroRun, type BulkData, type BulkNode, type BulkOptions, type BulkPlace } from '@iomap/vfs';
+import { divCeil, FsError, systemEnv, withContext, type Io, type Timespec } from '@iomap/io';
+import { bulkPath, readSparse, type BulkJob as AnyBulkJob, type BulkNode, type BulkPlace } from '@iomap/vfs';
 import type { NewEntry } from '../dir-block.js';
 import { blockPos, gdtBlock, groupHasSuper, groupOfInode, maxFileBytes, type Geometry } from '../geometry.js';
 import { encodeDev, encodeInode, Ext2InodeInCore, FAST_SYMLINK_MAX, FLAG_INDEX } from '../inode.js';
@@ -34,14 +34,7 @@ const SPARSE_BYTES = 1024 * 1024;
 const LARGE_FILE_BYTES = 2 ** 31;
 const BATCH_GROUPS = 64;
 
-/** What is asked for. */
-export interface BulkJob<N extends BulkNode<N>> {
-  readonly root: N;
-  readonly data: BulkData<N>;
-  readonly format?: MkfsOptions;
-  readonly env?: Env;
-  readonly options?: BulkOptions;
-}
+export type BulkJob<N extends BulkNode<N>> = AnyBulkJob<N, MkfsOptions>;
 
 /**
  * Makes an ext2 filesystem that holds a tree; everything on the device is lost.
@@ -251,29 +244,10 @@ class Builder<N extends BulkNode<N>> {
   }
 
   /** Reads a file with holes; blocks of zeros become holes. */
-  *#sparse(node: N): Io<void> {
-    const { data, options } = this.#job;
-    const { blockSize } = this.#geometry;
-    const { size } = node;
+  #sparse(node: N): Io<void> {
     const scratch = (this.#scratch ??= new Uint8Array(SPARSE_BYTES));
-    const words = new Int32Array(scratch.buffer, scratch.byteOffset, scratch.length / 4);
-    for (let pos = 0; pos < size; ) {
-      const next = data.nextData?.(node, pos) ?? pos;
-      pos = Math.max(pos, next - (next % blockSize));
-      if (pos >= size) return;
-      const want = Math.min(scratch.length, size - pos);
-      const got = data.read(node, pos, scratch.subarray(0, want));
-      const end = divCeil(got, blockSize) * blockSize;
-      scratch.fill(0, got, end);
-      for (let from = 0; from < end; ) {
-        const [start, stop] = nonZeroRun(words, from, end, blockSize);
-        if (stop > start) yield* this.#append((pos + start) / blockSize, scratch.subarray(start, stop));
-        from = stop;
-      }
-      options?.progress?.(got);
-      if (got < want) return;
-      pos += want;
-    }
+    const file = { node, data: this.#job.data, blockSize: this.#geometry.blockSize, scratch, progress: this.#job.options?.progress };
+    return readSparse(file, (block, bytes) => this.#append(block, bytes));
   }
 
   /** Writes whole blocks at file block `at`. */

@@ -10,8 +10,8 @@
  * I3  Memory does not grow with the size of files: content streams through the space's window.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import { FsError, systemEnv, withContext, type Env, type Io } from '@iomap/io';
-import { bulkPath, orderBulk, type BulkData, type BulkNode, type BulkOptions, type BulkOrder, type BulkPlace } from '@iomap/vfs';
+import { FsError, systemEnv, withContext, type Io } from '@iomap/io';
+import { bulkPath, orderBulk, type BulkJob as AnyBulkJob, type BulkNode, type BulkOrder, type BulkPlace } from '@iomap/vfs';
 import { INODES_USED } from '../mkfs/group.js';
 import { buildInodes } from '../mkfs/image.js';
 import { beginMkfs, endMkfs, prepareMkfs, type MkfsJob, type MkfsResult } from '../mkfs/mkfs.js';
@@ -27,14 +27,7 @@ const NAME_MAX = 255;
 /** A target has to be shorter. */
 const TARGET_MAX = 1024;
 
-/** What is asked for. */
-export interface BulkJob<N extends BulkNode<N>> {
-  readonly root: N;
-  readonly data: BulkData<N>;
-  readonly format?: MkfsOptions;
-  readonly env?: Env;
-  readonly options?: BulkOptions;
-}
+export type BulkJob<N extends BulkNode<N>> = AnyBulkJob<N, MkfsOptions>;
 
 /**
  * Makes an XFS that holds a tree; everything on the device is lost.

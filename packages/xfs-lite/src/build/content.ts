@@ -4,7 +4,7 @@
  * Blocks of metadata get their address, owner and sum here, where their place is known.
  */
 import { divCeil, FsError, type Io } from '@iomap/io';
-import { nonZeroRun, type BulkData, type BulkNode } from '@iomap/vfs';
+import { readSparse, type BulkData, type BulkNode } from '@iomap/vfs';
 import { putSum } from '../crc32c.js';
 import type { MkfsJob } from '../mkfs/mkfs.js';
 import { ATTR_REMOTE_MAGIC, AttrRemote, Da3BlkInfo, Dir3BlkHdr, SYMLINK_MAGIC, SymlinkRemote } from '../ondisk-trees.js';
@@ -85,28 +85,10 @@ export class ContentWriter {
   }
 
   /** Reads a file with holes; blocks of zeros become holes. */
-  *#sparse<N extends BulkNode<N>>(node: N, data: BulkData<N>, progress: ((bytes: number) => void) | undefined): Io<void> {
-    const { blockSize } = this.#job.plan;
-    const { size } = node;
+  #sparse<N extends BulkNode<N>>(node: N, data: BulkData<N>, progress: ((bytes: number) => void) | undefined): Io<void> {
     const scratch = (this.#scratch ??= new Uint8Array(SPARSE_BYTES));
-    const words = new Int32Array(scratch.buffer, scratch.byteOffset, scratch.length / 4);
-    for (let pos = 0; pos < size; ) {
-      const next = data.nextData?.(node, pos) ?? pos;
-      pos = Math.max(pos, next - (next % blockSize));
-      if (pos >= size) return;
-      const want = Math.min(scratch.length, size - pos);
-      const got = data.read(node, pos, scratch.subarray(0, want));
-      const end = divCeil(got, blockSize) * blockSize;
-      scratch.fill(0, got, end);
-      for (let from = 0; from < end; ) {
-        const [start, stop] = nonZeroRun(words, from, end, blockSize);
-        if (stop > start) yield* this.#append((pos + start) / blockSize, scratch.subarray(start, stop));
-        from = stop;
-      }
-      progress?.(got);
-      if (got < want) return;
-      pos += want;
-    }
+    const file = { node, data, blockSize: this.#job.plan.blockSize, scratch, progress };
+    return readSparse(file, (block, bytes) => this.#append(block, bytes));
   }
 
   /** Writes whole blocks of the file at block `first`. */
