@@ -1,6 +1,6 @@
 /** Sums what the projects' tests left behind (tools/jest/count-reporter.cjs). */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
@@ -34,6 +34,21 @@ export function sum(files) {
     total.skipped += counts.skipped;
   }
   return total;
+}
+
+/**
+ * What failed, and why: each begins with the project's folder.
+ * @param {readonly string[]} files
+ * @returns {string[]}
+ */
+export function failures(files) {
+  return files.flatMap((file) => {
+    const project = basename(dirname(dirname(file)));
+    if (!existsSync(file)) return [`${project}: no result`];
+    /** @type {{ failures?: string[] }} */
+    const counts = JSON.parse(readFileSync(file, 'utf8'));
+    return (counts.failures ?? []).map((failure) => `${project}/${failure}`);
+  });
 }
 
 /** @param {Counts} counts */

@@ -63,6 +63,14 @@ describe('counts', () => {
     expect(evaluate('count.mjs', `m.format(m.sum(${JSON.stringify(files)}))`)).toBe('7 passed, 3 failed, 1 skipped');
   });
 
+  it('come with what failed, by project', () => {
+    mkdirSync(join(folder, 'vfs/tmp'), { recursive: true });
+    const file = join(folder, 'vfs/tmp/count.json');
+    writeFileSync(file, JSON.stringify({ passed: 1, failed: 1, skipped: 0, failures: ['src/a.spec.ts: a b\nwhy'] }));
+    const files = [file, join(folder, 'io/tmp/missing.json')];
+    expect(evaluate('count.mjs', `m.failures(${JSON.stringify(files)})`)).toEqual(['vfs/src/a.spec.ts: a b\nwhy', 'io: no result']);
+  });
+
   it('are looked for in every package', () => {
     const files = evaluate('count.mjs', `m.countFiles(${JSON.stringify(root)})`) as string[];
     expect(files).toEqual(expect.arrayContaining([join(root, 'packages/io/tmp/test-count.json'), join(root, 'tools/tmp/test-count.json')]));

@@ -5,9 +5,9 @@
  * - All phases run, whatever the ones before them found; the exit code is 0 only when all ended well and tests ran.
  * - The counts are files that the `test` targets leave (`tmp/test-count.json`), so that a cached run counts too.
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { countFiles, format, sum } from './count.mjs';
+import { countFiles, failures, format, sum } from './count.mjs';
 import { root, setup } from './setup.mjs';
 
 setup();
@@ -27,7 +27,7 @@ for (const phase of ['lint', 'typecheck', 'build', 'test']) {
 }
 
 const counts = sum(files);
-for (const file of files.filter((file) => !existsSync(file))) console.log(`No result: ${file.slice(root.length)}`);
+for (const failure of failures(files)) console.log(`\nFailed: ${failure}`);
 console.log(`\n${times.join(', ')}`);
 if (failed.length > 0) console.log(`Failed: ${failed.join(', ')}`);
 if (counts.passed === 0) console.log('No test passed: that is a failure.');
