@@ -2,7 +2,7 @@
  * npm run soak -- [MINUTES] [--seed N] [--only KIND,…]
  * [--workers N] [--judge N] [--slice N] [--first N]: the long runs.
  *
- * Kinds: schedules, schedule-faults, core-crash, core-faults, fsx (iomap-core), random, enospc, hostile, crash, fsx-ext2 (ext2), minix, minix-hostile, minix-repair, xfs-hostile, xfs-judge, xfs-dirty (as root), programs, files (mounted).
+ * Kinds: schedules, schedule-faults, core-crash, core-faults, fsx (iomap-core), random, enospc, hostile, crash, fsx-ext2 (ext2), minix, minix-hostile, minix-repair, minix-crash, xfs-hostile, xfs-judge, xfs-dirty (as root), programs, files (mounted).
  *
  * `--judge N`: the real fsck looks at every Nth hostile image. `--slice N`: a slice's size. `--first N`: the number of the first slice,
  * which picks its format. `--check N`: checkpoints after every N operations; a failure is shrunk from the last one.
@@ -47,6 +47,7 @@ const KINDS = {
   'minix-hostile': { target: 60_000, slice: 5_000, unit: 'mutants' },
   // Two thirds are judged by fsck.minix.
   'minix-repair': { target: 3_000, slice: 250, unit: 'damaged images' },
+  'minix-crash': { target: 3_000, slice: 100, unit: 'crashes' },
   'xfs-hostile': { target: 100_000, slice: 10_000, unit: 'mutants' },
   // Each is judged by xfs_repair -n.
   'xfs-judge': { target: 2_000, slice: 250, unit: 'mutants' },
@@ -79,7 +80,7 @@ const mounted = named.filter((kind) => MOUNTED_KINDS.includes(kind));
 const chosen = named.filter((kind) => !MOUNTED_KINDS.includes(kind));
 const unknown = chosen.filter((kind) => !(kind in KINDS));
 if (!(minutes > 0) || !Number.isInteger(seed) || unknown.length > 0) {
-  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only schedules|schedule-faults|core-crash|core-faults|fsx|fsx-ext2|random|enospc|hostile|crash|minix|minix-hostile|minix-repair|xfs-hostile|xfs-judge|xfs-dirty|programs|files] [--workers N]\n');
+  process.stderr.write('usage: npm run soak -- [MINUTES] [--seed N] [--only schedules|schedule-faults|core-crash|core-faults|fsx|fsx-ext2|random|enospc|hostile|crash|minix|minix-hostile|minix-repair|minix-crash|xfs-hostile|xfs-judge|xfs-dirty|programs|files] [--workers N]\n');
   process.exit(2);
 }
 

@@ -7,13 +7,14 @@ import { ext2FsxSlice } from '../../packages/ext2/test/fsx.js';
 import { randomSlice } from '../../packages/ext2/test/soak.js';
 import { extentFsxSlice } from '../../packages/iomap-core/test/fsx-subject.js';
 import { coreSlice } from '../../packages/iomap-core/test/soak.js';
+import { minixCrashSlice } from '../../packages/minixfs/test/crash.js';
 import { damageSlice } from '../../packages/minixfs/test/damage.js';
 import { BLOCK_FORMATS, minix, ODD_FORMATS, PLAIN_FORMATS, smallBases } from '../../packages/minixfs/test/driver.js';
 import { minixSlice } from '../../packages/minixfs/test/soak.js';
 import { dirtyXfsSlice, hostileXfsSlice, judgeXfsSlice } from '../../packages/xfs-lite/test/soak.js';
 
 interface Slice {
-  readonly kind: 'schedules' | 'schedule-faults' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'xfs-hostile' | 'xfs-judge' | 'xfs-dirty';
+  readonly kind: 'schedules' | 'schedule-faults' | 'core-crash' | 'core-faults' | 'fsx' | 'fsx-ext2' | 'random' | 'enospc' | 'hostile' | 'crash' | 'minix' | 'minix-hostile' | 'minix-repair' | 'minix-crash' | 'xfs-hostile' | 'xfs-judge' | 'xfs-dirty';
   readonly seed: number;
   readonly count: number;
   readonly index: number;
@@ -79,6 +80,8 @@ function run(): unknown {
       return slice.index % 3 === 2 ? hostileSlice(withoutTool(minix), smallBases()) : hostileSlice(minix, smallBases(PLAIN_FORMATS));
     case 'minix-repair':
       return repairSlice();
+    case 'minix-crash':
+      return minixCrashSlice({ seed: slice.seed, count: slice.count, note, stop });
     case 'minix':
       return minixSlice({ seed: slice.seed, ops: slice.count, index: slice.index, checkEvery: slice.checkEvery, note, stop });
     case 'xfs-hostile':
