@@ -1,6 +1,7 @@
 import { BufferCache } from '@iomap/buffer-cache';
 import { memoryDevice } from '@iomap/block-device';
 import { FsError, runSync, SeededRandom } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { countSet } from './bitmap.js';
 import { ExtentCache, type MapRun } from './extent-cache.js';
 import { BlockMap, type MapHost, type MappedInode, type MapShape } from './map.js';
@@ -11,7 +12,7 @@ import { allocRun, freeRun, type BitmapSpace } from './run-alloc.js';
 const BLOCK = 512;
 const BLOCKS = 6000;
 const FIRST = 10;
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 class TestInode implements MappedInode {
   readonly ino = 5;

@@ -1,6 +1,7 @@
 /** Random operations on a file in the old way, checked against a plain byte array: block sizes, budgets, both ways to read and write pages. */
 import { FsError, runAsync, runSync, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
+import { testSeed } from '@iomap/tools/testing';
 import * as fc from 'fast-check';
 import { anyDirty, boundedDevice, freeBlocks, oldDevice, seeded, slowDevice, TestFile } from '../test/rig.js';
 import { blockDirectRead, blockDirectWrite } from './direct.js';
@@ -12,8 +13,8 @@ import { writeAndWait } from './writeback.js';
 
 const MAX = 64 * 1024;
 
-/** `SEED=…` repeats a run. A failure is shrunk for so long, and no longer. */
-const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+/** `IOMAP_SEED=…` repeats a run. A failure is shrunk for so long, and no longer. */
+const seed = testSeed();
 const BOUNDS = { seed, interruptAfterTimeLimit: 20_000 } as const;
 /** Device requests and `get_block` calls of one case: more is a loop that makes no progress. A long case needs a tenth. */
 const STEPS_MAX = 100_000;

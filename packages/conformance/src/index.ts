@@ -42,7 +42,7 @@ export {
   type OracleRun,
   type OracleRunOptions,
 } from './oracle.js';
-export { freshSeed, random, type Random } from './random.js';
+export { random, type Random } from './random.js';
 export { removeScratch, scratchDir, withImageFile, writeImage } from './scratch.js';
 export { shrink } from './shrink.js';
 export {

@@ -1,4 +1,5 @@
 import { runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { createVfs } from '@iomap/vfs';
 import { nodeFs as facade } from '@iomap/vfs/node';
 import { memoryFs } from '@iomap/vfs/testing';
@@ -13,11 +14,10 @@ import { Model } from './model.js';
 import { nodeFsSubject, type SyncFs } from './node-fs-subject.js';
 import { sameOutcome, showOutcome, type Op, type Subject } from './op.js';
 import { oracle } from './oracle.js';
-import { freshSeed } from './random.js';
 import { removeScratch, scratchDir } from './scratch.js';
 import { diffTrees } from './tree.js';
 
-const seed = Number(process.env['SEED'] ?? freshSeed());
+const seed = testSeed();
 
 /** Every answer of `subject` against the model's; the first differences. */
 function compare(subject: Subject, model: Model, profile: Profile, count: number): string[] {

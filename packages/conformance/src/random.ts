@@ -60,6 +60,3 @@ export function random(seed: number): Random {
     },
   };
 }
-
-/** A seed for a run that was given none: printed by whoever uses it, so that the run can be repeated. */
-export const freshSeed = (): number => Math.floor(Math.random() * 0x7fff_ffff);

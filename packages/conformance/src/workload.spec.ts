@@ -1,14 +1,14 @@
 import { fixedEnv, FsError, runAsync, runSync, type Io } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import type { FileSystem } from '@iomap/vfs';
 import { memoryFs } from '@iomap/vfs/testing';
 import { describeFsTree } from './fs-tree.js';
 import { PROFILES } from './generate.js';
 import type { Op, Outcome, Subject } from './op.js';
-import { freshSeed } from './random.js';
 import { vfsSubject, type VfsSubject } from './vfs-subject.js';
 import { runWorkload, WorkloadFailure, type WorkloadHost } from './workload.js';
 
-const seed = Number(process.env['SEED'] ?? freshSeed());
+const seed = testSeed();
 
 /** A host over the vfs's memory filesystem; `spoil` changes answers, to see that the harness notices. */
 function memoryHost(options: { pagesMax?: number; spoil?: (op: Op, outcome: Outcome) => Outcome } = {}): WorkloadHost {

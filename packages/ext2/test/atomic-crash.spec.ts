@@ -1,6 +1,7 @@
 /** Atomic writes and power cuts: at every request, what is written atomically is there whole or not at all. */
 import { isCode, runSync, SeededRandom, fixedEnv, type Io } from '@iomap/io';
 import { exploreCrashes, SimDevice } from '@iomap/io/sim';
+import { testRuns, testSeed } from '@iomap/tools/testing';
 import { createVfs, O_CREAT, O_RDONLY, O_RDWR, type Vfs } from '@iomap/vfs';
 import { mount } from '../src/index.js';
 import { emptyImage } from './driver.js';
@@ -59,8 +60,8 @@ function check(disk: SimDevice, notes: readonly unknown[]): boolean {
 
 it('an atomic write is there whole or not at all, also over blocks and a size that were not durable before', () => {
   const image = emptyImage(512 * BLOCK, { blockSize: BLOCK, inodes: 32 });
-  const runs = Number(process.env['IOMAP_RUNS'] ?? 40);
-  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  const runs = testRuns(40);
+  const first = testSeed();
   let written = 0;
   for (let seed = first; seed < first + runs; seed++) {
     let wasWritten = false;

@@ -1,11 +1,12 @@
 import { fileSystemSuite, imageMatrixSuite, readbackSuite, removeScratch, scratchDir } from '@iomap/conformance';
+import { testSeed } from '@iomap/tools/testing';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashSlice } from './crash.js';
 import { ext2, mke2fs } from './driver.js';
 import { randomSlice } from './soak.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 fileSystemSuite(ext2, {
   sizeBytes: 12 * 2 ** 20,

@@ -1,7 +1,8 @@
 import { findOracle, mutateImage, runHostile } from '@iomap/conformance';
+import { testSeed } from '@iomap/tools/testing';
 import { ext2, hostileBases } from './driver.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 describe('hostile images', () => {
   const bases = hostileBases();

@@ -1,6 +1,7 @@
 /** The suites once more with file data the old way (`io: 'legacy'`): what the conversion study compares with is correct. */
 import { fileSystemSuite, imageDevice, imageMatrixSuite, PROFILES } from '@iomap/conformance';
 import { fixedEnv, FsError, runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { mkfs, mount } from '../src/index.js';
 import { ext2Legacy } from './driver.js';
 
@@ -13,7 +14,7 @@ fileSystemSuite(ext2Legacy, {
   ],
 });
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 imageMatrixSuite(ext2Legacy, {
   seed,

@@ -1,10 +1,11 @@
 /** The suites once more with directories in the page cache: both homes of a directory are correct (docs/conversion.md compares them). */
 import { fileSystemSuite, findOracle, imageMatrixSuite, PROFILES, runHostile } from '@iomap/conformance';
+import { testSeed } from '@iomap/tools/testing';
 import { crashSlice } from './crash.js';
 import { ext2LegacyPages, ext2Pages, hostileBases } from './driver.js';
 import { randomSlice } from './soak.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 fileSystemSuite(ext2Pages, {
   sizeBytes: 12 * 2 ** 20,

@@ -1,6 +1,7 @@
 /** Random operations on a file, checked against a plain byte array, over block sizes, folio sizes, budgets and kinds of mapping. */
 import { runAsync, runSync, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
+import { testRuns } from '@iomap/tools/testing';
 import * as fc from 'fast-check';
 import { bufferedRead, peekBufferedRead } from './read.js';
 import { seekData, seekHole } from './seek.js';
@@ -175,7 +176,7 @@ function expectSame(got: Uint8Array, want: Uint8Array): void {
   throw new Error(`byte ${at} is ${String(got[at])}, not ${String(want[at])}`);
 }
 
-const runs = Number(process.env['IOMAP_RUNS'] ?? 120);
+const runs = testRuns(120);
 
 describe('a file through the cache is a byte array', () => {
   it('under the synchronous runner', () => {

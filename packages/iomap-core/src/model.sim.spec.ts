@@ -6,6 +6,7 @@ import { RwLock, type Io } from '@iomap/io';
 import { SimDevice, Simulator } from '@iomap/io/sim';
 import { PageCache } from '@iomap/page-cache';
 import type { BlockDevice } from '@iomap/block-device';
+import { testRuns, testSeed } from '@iomap/tools/testing';
 import { bufferedRead } from './read.js';
 import { ExtentFile, type ExtentFileOptions } from './testing/extent-file.js';
 import { freeBlocks, OLD_BYTE, seeded } from './testing/rig.js';
@@ -146,8 +147,8 @@ function* nothing(): Io<void> {
 
 describe('tasks that interleave', () => {
   it('see what was written, whatever the order', () => {
-    const runs = Number(process.env['IOMAP_RUNS'] ?? 200);
-    const first = Number(process.env['IOMAP_SEED'] ?? 1);
+    const runs = testRuns(200);
+    const first = testSeed();
     const sum = { staleMappings: 0, pressureWritebacks: 0, lockWaits: 0 };
     for (let seed = first; seed < first + runs; seed++) {
       try {

@@ -1,9 +1,10 @@
 /** A crash at any event of many short runs; `IOMAP_SEED=n IOMAP_RUNS=1` replays one. */
+import { testRuns, testSeed } from '@iomap/tools/testing';
 import { runCrash } from './crash.js';
 
 it('what was synced is there, what was atomic is whole, and no byte is what it never was', () => {
-  const runs = Number(process.env['IOMAP_RUNS'] ?? 40);
-  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  const runs = testRuns(40);
+  const first = testSeed();
   let images = 0;
   for (let seed = first; seed < first + runs; seed++) {
     try {

@@ -1,11 +1,12 @@
 /** Thousands of schedules; `IOMAP_SEED=n IOMAP_RUNS=1` replays one. The soak runs a million. */
+import { testRuns, testSeed } from '@iomap/tools/testing';
 import { runSchedule } from './schedule.js';
 
 const log = process.env['IOMAP_LOG'] === undefined ? undefined : (line: string): void => void process.stderr.write(`${line}\n`);
 
 it('tasks on one file see what was written, whatever the order', () => {
-  const runs = Number(process.env['IOMAP_RUNS'] ?? 2000);
-  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  const runs = testRuns(2000);
+  const first = testSeed();
   const sum = { stale: 0, pressure: 0, lockWaits: 0, events: 0 };
   const start = performance.now();
   for (let seed = first; seed < first + runs; seed++) {
@@ -22,8 +23,8 @@ it('tasks on one file see what was written, whatever the order', () => {
 }, 120_000);
 
 it('one request fails: the right call says so, no other data is lost, memory returns to its start', () => {
-  const runs = Number(process.env['IOMAP_RUNS'] ?? 1500);
-  const first = Number(process.env['IOMAP_SEED'] ?? 1);
+  const runs = testRuns(1500);
+  const first = testSeed();
   let hit = 0;
   for (let seed = first; seed < first + runs; seed++) {
     try {

@@ -1,7 +1,8 @@
+import { testSeed } from '@iomap/tools/testing';
 import { minixCrashSlice } from './crash.js';
 import { minix, minixPages } from './driver.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 describe.each([minix, minixPages])('crashes of $name', (driver) => {
   it('lose no file that was fsynced, after repair', () => {

@@ -19,11 +19,12 @@ import {
   type VmJob,
 } from '@iomap/conformance';
 import { fixedEnv, runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BLOCK_FORMATS, minixFor, nameMaxOf, PLAIN_FORMATS, profileFor, type NamedFormat } from './driver.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 const FORMATS = [...PLAIN_FORMATS, ...BLOCK_FORMATS];
 const EDIT: Profile = { ...PROFILES.mixed, filesTarget: 120, dirsTarget: 30, bytesTarget: 4 * 2 ** 20, sparseMax: 2 ** 23 };
 

@@ -1,11 +1,12 @@
 /** The suites once more with directories in the page cache: both homes of a directory are correct (docs/conversion.md compares them). */
 import { fileSystemSuite, imageMatrixSuite, PROFILES, runHostile, type Profile } from '@iomap/conformance';
+import { testSeed } from '@iomap/tools/testing';
 import {
   BLOCK_FORMATS, limitsOf, minixFor, minixLegacyPages, minixPages, nameMaxOf, ODD_FORMATS, PLAIN_FORMATS, profileFor, smallBases, type NamedFormat,
 } from './driver.js';
 import { minixSlice, soakFormat } from './soak.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 const all = [...PLAIN_FORMATS, ...BLOCK_FORMATS, ...ODD_FORMATS];
 
 const suite = ({ name, options, version }: NamedFormat, driver = minixPages) => ({

@@ -1,10 +1,11 @@
 import { findOracle, imageDevice } from '@iomap/conformance';
 import { runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { check, repair } from '../src/index.js';
 import { damageSlice } from './damage.js';
 import { isForFsck, PLAIN_FORMATS, smallBases } from './driver.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 describe('repair', () => {
   const bases = smallBases();

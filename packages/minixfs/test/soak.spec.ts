@@ -1,8 +1,9 @@
 import { findOracle, runHostile } from '@iomap/conformance';
+import { testSeed } from '@iomap/tools/testing';
 import { isForFsck, minix, PLAIN_FORMATS, smallBases } from './driver.js';
 import { minixSlice, soakFormat } from './soak.js';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 describe('random operations', () => {
   it.each(Array.from({ length: 18 }, (_, n) => [soakFormat(n).name, n] as const))('%s, slice %i', (_name, index) => {

@@ -1,6 +1,7 @@
 import { describeWithOracle, removeScratch, scratchDir, withLoopMount } from '@iomap/conformance';
 import { memoryDeviceFrom } from '@iomap/block-device';
 import { runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { join } from 'node:path';
 import { check, type CheckReport } from '../src/index.js';
 import { mkfsXfs, withDevice } from './driver.js';
@@ -33,7 +34,7 @@ describeWithOracle(['mkfs-xfs', 'xfs-repair', 'xfs-io', 'loop-mount', 'setfattr'
 
   it('finds what xfs_repair -n finds', () => {
     const count = Number(process.env['XFS_JUDGED'] ?? 40);
-    const seed = Number(process.env['SEED'] ?? 7);
+    const seed = testSeed();
     const bases = makeBases();
     for (const base of bases) {
       const { findings } = runSync(check(memoryDeviceFrom(base.bytes)));

@@ -1,5 +1,6 @@
 import { describeWithOracle, removeScratch, scratchDir } from '@iomap/conformance';
 import { runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ const hashOf = async (path: string): Promise<string> => {
 };
 
 describeWithOracle(['mkfs-xfs', 'xfs-io', 'loop-mount', 'getfattr', 'setfattr'], 'replays a dirty log', () => {
-  const seed = Number(process.env['SEED'] ?? 1);
+  const seed = testSeed();
   const count = Number(process.env['XFS_DIRTY'] ?? 3);
   for (let n = 0; n < count; n++) {
     const [name, args] = DIRTY_SETS[n % DIRTY_SETS.length] ?? ['defaults', ''];

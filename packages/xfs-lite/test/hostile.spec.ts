@@ -1,4 +1,5 @@
 import { describeWithOracle } from '@iomap/conformance';
+import { testSeed } from '@iomap/tools/testing';
 import { writeFileSync } from 'node:fs';
 import { runMutants, runWrites } from './hostile.js';
 import { makeBases } from './hostile-bases.js';
@@ -6,7 +7,7 @@ import { putSum } from '../src/crc32c.js';
 
 describeWithOracle(['mkfs-xfs', 'xfs-io', 'loop-mount', 'setfattr', 'setfacl'], 'hostile images', () => {
   it('end in a result or an FsError', () => {
-    const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+    const seed = testSeed();
     const count = Number(process.env['XFS_MUTANTS'] ?? 200);
     const log = process.env['XFS_PROGRESS'];
     const note = (at: number): void => {
