@@ -14,7 +14,7 @@ import type { DirHome } from './dir-home.js';
 import { HashedListing } from './dir-list.js';
 import { addIndexed, makeIndexed, nextLeaf, probe } from './htree.js';
 import { FLAG_INDEX, type Ext2InodeInCore } from './inode.js';
-import { COMPAT, dirRecLen, fileTypeOfMode, FT_DIR } from './ondisk.js';
+import { COMPAT, dirRecLen, fileTypeOfMode, FT_DIR, NAME_LEN_MAX } from './ondisk.js';
 import type { Volume } from './volume.js';
 
 const FILE_TYPES: readonly FileType[] = ['unknown', 'file', 'directory', 'char', 'block', 'fifo', 'socket', 'symlink'];
@@ -28,7 +28,7 @@ function entryFormat(vol: Volume): EntryFormat<Ext2InodeInCore, NewEntry> {
   return {
     perBlock: blockSize / ENTRY_MIN,
     needMin: ENTRY_MIN,
-    nameMax: 255,
+    nameMax: NAME_LEN_MAX,
     find: (_dir, buf, _index, name) => findEntry(buf, blockSize, name),
     each: (_dir, buf, _index, from, visit) => eachEntry(buf, blockSize, from, visit),
     nameAt,
@@ -77,7 +77,7 @@ export class Directories {
   peekFind(dir: Ext2InodeInCore, name: Name, out: Found): boolean {
     if (this.#isIndexed(dir) && name !== '.' && name !== '..') {
       out.ino = 0;
-      if (name.length === 0 || name.length > 255) return true;
+      if (name.length === 0 || name.length > NAME_LEN_MAX) return true;
       const answer = this.#peekIndexed(dir, name, out);
       if (answer !== undefined) return answer;
     }
@@ -129,9 +129,9 @@ export class Directories {
    * Lock: the directory, exclusive.
    * @throws FsError ENOSPC with nothing changed, ENAMETOOLONG, EUCLEAN
    */
-  *add(dir: Ext2InodeInCore, name: Name, ino: number, mode: number): Io<void> {
-    if (name.length > 255) throw new FsError('ENAMETOOLONG');
-    const entry: NewEntry = { name, ino, fileType: this.#fileType(mode) };
+  *add(dir: Ext2InodeInCore, name: Name, inode: Ext2InodeInCore): Io<void> {
+    if (name.length > NAME_LEN_MAX) throw new FsError('ENAMETOOLONG');
+    const entry: NewEntry = { name, ino: inode.ino, fileType: this.#fileType(inode.mode) };
     if (this.#isIndexed(dir)) {
       if (yield* addIndexed(this.#vol, this.home, dir, entry)) return;
     }
@@ -156,9 +156,9 @@ export class Directories {
   }
 
   /** Points the entry at `found` to another inode. */
-  *retarget(dir: Ext2InodeInCore, found: Found, ino: number, mode: number): Io<void> {
+  *retarget(dir: Ext2InodeInCore, found: Found, inode: Ext2InodeInCore): Io<void> {
     const buf = this.home.peek(dir, found.index) ?? (yield* this.home.read(dir, found.index));
-    retarget(buf, found.offset, ino, this.#fileType(mode));
+    retarget(buf, found.offset, inode.ino, this.#fileType(inode.mode));
     this.home.markDirty(buf, dir);
   }
 

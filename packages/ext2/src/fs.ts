@@ -5,7 +5,7 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, counts and superblock, all buffers, a flush.
  */
-import { conversionOf, flushFiles, LegacyFiles, newFound, type Conversion, type MapRun } from '@iomap/block-map';
+import { conversionOf, flushFiles, LegacyFiles, newFound, readTarget, type Conversion } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type {
@@ -27,11 +27,11 @@ import { fileOps, fileSizeMax } from './file-ops.js';
 import { groupHead } from './geometry.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
 import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
-import { destroyInode, keepIndexFlag, Names, newInode } from './namei.js';
-import { EXT2_MAGIC, LINK_MAX, ROOT_INO } from './ondisk.js';
+import { destroyInode, keepIndexFlag, namesOf, newInode } from './namei.js';
+import { EXT2_MAGIC, LINK_MAX, NAME_LEN_MAX, ROOT_INO } from './ondisk.js';
 import { writeSuper } from './super-write.js';
 import { guarded, type Volume } from './volume.js';
-import { changeXattr, chmodXattr, getXattr, inheritAcl, listXattr } from './xattr.js';
+import { changeXattr, chmodXattr, getXattr, listXattr } from './xattr.js';
 
 /** Dirty inodes in core beyond which they are encoded into their tables. */
 const DIRTY_INODES_MAX = 16_384;
@@ -45,7 +45,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   /** What the parts share; for tests, checkers and figures. */
   readonly volume: Volume;
   readonly #dirs: Directories;
-  readonly #names: Names;
+  readonly #names: ReturnType<typeof namesOf>;
   readonly #files: ReturnType<typeof fileOps>;
   readonly #found = newFound();
   #isUnmounted = false;
@@ -56,12 +56,12 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
     this.uuid = volume.info.uuid;
     this.label = volume.info.label;
     this.#dirs = new Directories(volume, ext2DirHome(volume, volume.directories));
-    this.#names = new Names(volume, this.#dirs);
+    this.#names = namesOf(volume, this.#dirs);
     this.#files = fileOps(volume, (inode) => this.fsync(inode, true));
     const isLarge = volume.info.extraIsize >= 16;
     this.traits = {
       type: 'ext2',
-      nameMaxBytes: 255,
+      nameMaxBytes: NAME_LEN_MAX,
       linkMax: LINK_MAX,
       fileSizeMax: fileSizeMax(volume),
       symlinkMaxBytes: Math.min(volume.blockSize - 1, 4095),
@@ -235,25 +235,10 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   }
 
   tmpfile(dir: Ext2InodeInCore, init: NewInode): Io<Ext2InodeInCore> {
-    return this.#change(this.#tmpfile(dir, init));
-  }
-
-  *#tmpfile(dir: Ext2InodeInCore, init: NewInode): Io<Ext2InodeInCore> {
-    const inode = yield* newInode(this.volume, dir, init);
-    inode.nlink = 0;
-    if (init.asked !== undefined) {
-      try {
-        yield* inheritAcl(this.volume, dir, inode, { asked: init.asked, now: init.now });
-      } catch (error) {
-        yield* destroyInode(this.volume, inode, init.now);
-        throw error;
-      }
-    }
-    return inode;
+    return this.#change(newInode(this.volume, dir, init, 0));
   }
 
   *readlink(inode: Ext2InodeInCore): Io<Uint8Array> {
-    const vol = this.volume;
     if (inode.type !== S_IFLNK) throw new FsError('EINVAL');
     if (inode.isFastSymlink()) {
       const bytes = new Uint8Array(60);
@@ -263,13 +248,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
       });
       return bytes.subarray(0, inode.size);
     }
-    const corruptLink = (why: string): FsError => new FsError('EUCLEAN', { why, detail: { ino: inode.ino, field: 'i_size' } });
-    if (inode.size === 0 || inode.size > vol.blockSize) throw corruptLink('a symbolic link larger than a block');
-    const run: MapRun = { block: 0, count: 0 };
-    yield* vol.map.read(inode, 0, run);
-    if (run.block === 0) throw corruptLink('a symbolic link without a block');
-    const buf = vol.peekBlock(run.block) ?? (yield* vol.readBlock(run.block));
-    return buf.bytes.slice(0, inode.size);
+    return yield* readTarget(this.volume.map, inode);
   }
 
   // Data ---------------------------------------------------------------------------------------------------------------
@@ -400,7 +379,7 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
       blocksAvailable: Math.max(0, groups.freeBlocksTotal - info.reservedBlocks),
       files: info.inodesCount,
       filesFree: groups.freeInodesTotal,
-      nameMax: 255,
+      nameMax: NAME_LEN_MAX,
     };
   }
 

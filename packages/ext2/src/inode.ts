@@ -191,12 +191,6 @@ export class Ext2InodeInCore implements Inode {
     return this.#extents;
   }
 
-  /** `dir` has got a new name for it. */
-  nameIn(dir: Ext2InodeInCore): void {
-    this.namedIn = dir;
-    this.nameCount++;
-  }
-
   /** I1: the block map changed. */
   mapChanged(): void {
     this.cookie++;

@@ -44,10 +44,24 @@ export class Directories {
     return this.linear.peekFind(dir, name, this.#found) ? this.#found.ino : undefined;
   }
 
-  *find(dir: MinixInode, name: string): Io<Found> {
-    const found = newFound();
-    yield* this.linear.find(dir, name, found);
-    return found;
+  /** Finds a name; `out.ino` is 0 where there is none. */
+  find(dir: MinixInode, name: string, out: Found): Io<void> {
+    return this.linear.find(dir, name, out);
+  }
+
+  /** Removes the entry at `found`, which was found under the same lock. */
+  remove(dir: MinixInode, found: Found): Io<void> {
+    return this.linear.remove(dir, found);
+  }
+
+  /** Has it entries beside '.' and '..'? */
+  isEmpty(dir: MinixInode): Io<boolean> {
+    return this.linear.isEmpty(dir);
+  }
+
+  /** Drops what is kept in core about a directory. */
+  forget(dir: MinixInode): void {
+    this.linear.forget(dir);
   }
 
   /**
@@ -56,9 +70,9 @@ export class Directories {
    * Lock: the directory, exclusive.
    * @throws FsError ENOSPC with nothing changed, ENAMETOOLONG, EFBIG, EUCLEAN
    */
-  *add(dir: MinixInode, name: string, ino: number): Io<void> {
+  *add(dir: MinixInode, name: string, inode: MinixInode): Io<void> {
     if (name.length > this.#vol.info.nameMax) throw new FsError('ENAMETOOLONG');
-    const entry = { name, ino };
+    const entry = { name, ino: inode.ino };
     if (!(yield* this.linear.addInside(dir, entry))) {
       const { size } = dir;
       const index = this.home.count(dir);
@@ -71,10 +85,10 @@ export class Directories {
   }
 
   /** Points the entry at `found` to another inode. */
-  *retarget(dir: MinixInode, found: Found, ino: number): Io<void> {
+  *retarget(dir: MinixInode, found: Found, inode: MinixInode): Io<void> {
     const { home } = this;
     const buf = home.peek(dir, found.index) ?? (yield* home.read(dir, found.index));
-    this.entries.setIno(buf, found.offset, ino);
+    this.entries.setIno(buf, found.offset, inode.ino);
     this.home.markDirty(buf, dir);
   }
 

@@ -5,7 +5,7 @@
  * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
  *   newest name, then a flush. sync: all data, all inodes, all buffers, a flush.
  */
-import { conversionOf, flushFiles, LegacyFiles, type Conversion, type MapRun } from '@iomap/block-map';
+import { conversionOf, flushFiles, LegacyFiles, newFound, readTarget, type Conversion } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
 import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type { DirEmit, FiemapExtent, FileSystem, FsTraits, IoHow, MappedData, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
@@ -13,7 +13,7 @@ import { Directories } from './dir.js';
 import { FileOps } from './file-ops.js';
 import { TIME_MAX_SEC, type MinixInode } from './inode.js';
 import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
-import { checkOwner, destroyInode, Names, newInode } from './namei.js';
+import { checkOwner, destroyInode, namesOf, newInode } from './namei.js';
 import { ROOT_INO, S_IFLNK } from './ondisk.js';
 import { writeState } from './super-write.js';
 import { guarded, type Volume } from './volume.js';
@@ -33,7 +33,7 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   /** What the parts share; for tests, checkers and figures. */
   readonly volume: Volume;
   readonly #dirs: Directories;
-  readonly #names: Names;
+  readonly #names: ReturnType<typeof namesOf>;
   readonly #files: FileOps | LegacyFiles<MinixInode>;
   #isUnmounted = false;
 
@@ -42,7 +42,7 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     this.volume = volume;
     this.readOnly = volume.readOnly;
     this.#dirs = new Directories(volume);
-    this.#names = new Names(volume, this.#dirs);
+    this.#names = namesOf(volume, this.#dirs);
     const { bufferOps } = volume;
     this.#files = bufferOps === undefined ? new FileOps(volume, (inode) => this.fsync(inode, true)) : new LegacyFiles(volume, bufferOps, (inode) => this.fsync(inode, true));
     this.traits = {
@@ -160,7 +160,9 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   }
 
   *lookup(dir: MinixInode, name: Name): Io<number> {
-    return (yield* this.#dirs.find(dir, name)).ino;
+    const found = newFound();
+    yield* this.#dirs.find(dir, name, found);
+    return found.ino;
   }
 
   readdir(dir: MinixInode, cookie: number, emit: DirEmit): Io<void> {
@@ -222,15 +224,8 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   }
 
   *readlink(inode: MinixInode): Io<Uint8Array> {
-    const vol = this.volume;
     if (inode.type !== S_IFLNK) throw new FsError('EINVAL');
-    const corruptLink = (why: string): FsError => new FsError('EUCLEAN', { why, detail: { ino: inode.ino, field: 'i_size' } });
-    if (inode.size === 0 || inode.size > vol.blockSize) throw corruptLink('a symbolic link larger than a block');
-    const run: MapRun = { block: 0, count: 0 };
-    yield* vol.map.read(inode, 0, run);
-    if (run.block === 0) throw corruptLink('a symbolic link without a zone');
-    const buf = vol.map.peekTree(run.block) ?? (yield* vol.map.readTree(run.block));
-    return buf.bytes.slice(0, inode.size);
+    return yield* readTarget(this.volume.map, inode);
   }
 
   // Data ---------------------------------------------------------------------------------------------------------------

@@ -104,12 +104,6 @@ export class MinixInode implements Inode {
     return this.#extents;
   }
 
-  /** `dir` has got a new name for it. */
-  nameIn(dir: MinixInode): void {
-    this.namedIn = dir;
-    this.nameCount++;
-  }
-
   /** I1: the block map changed. */
   mapChanged(): void {
     this.cookie++;
