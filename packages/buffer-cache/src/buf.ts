@@ -8,6 +8,7 @@
  * - I3: a buffer that is gone is never marked dirty: whoever keeps one across a wait holds it.
  * - I4: a pinned buffer is not written.
  * - I5: the bytes' owner is the buffer: a view taken from them dies when the buffer may be evicted.
+ * - I9: a buffer with a shortcut was used since the clock hand last passed, and is neither gone nor going.
  */
 import { assert, type FsError, type WaitQueue } from '@iomap/io';
 
@@ -41,6 +42,16 @@ export interface BufHost {
   bufReleased(buf: Buf): void;
 }
 
+/**
+ * A driver's own way to a buffer that it asks for often, past the cache's table: the buffer's bytes, kept where the driver
+ * finds them. It is cut when the clock hand passes, so that the next use asks the cache and counts as a use, and when the
+ * buffer goes: what is evicted is not kept alive.
+ */
+export interface Shortcut {
+  /** Forget the buffer. Plain, and calls no cache. */
+  cut(): void;
+}
+
 export class Buf implements BufWhere {
   /** Bytes from the start of the device. */
   readonly pos: number;
@@ -63,6 +74,7 @@ export class Buf implements BufWhere {
   /** @internal */ pins = 0;
   /** @internal: who will want it on the device at fsync */ owners: Set<object> | undefined;
   /** @internal: tasks that wait for a read or write to end */ waiters: WaitQueue | undefined;
+  /** @internal */ shortcut: Shortcut | undefined;
   /** @internal: neighbours in the clock */ next: Buf = this;
   /** @internal */ prev: Buf = this;
   readonly #host: BufHost;
@@ -107,6 +119,24 @@ export class Buf implements BufWhere {
   zero(ops?: BufOps): this {
     this.bytes.fill(0);
     return this.initialise(ops);
+  }
+
+  /** Gives the buffer a shortcut, in the place of another that is cut. One that was let go gets none. */
+  shorten(shortcut: Shortcut): void {
+    this.cutShort();
+    if (this.gone) shortcut.cut();
+    else {
+      this.touched = true;
+      this.shortcut = shortcut;
+    }
+  }
+
+  /** @internal */
+  cutShort(): void {
+    const { shortcut } = this;
+    if (shortcut === undefined) return;
+    this.shortcut = undefined;
+    shortcut.cut();
   }
 
   /** Keeps the buffer in the cache until `put`. */

@@ -1,7 +1,7 @@
 import { memoryDevice, type BlockDevice } from '@iomap/block-device';
 import { FsError, isCode, runAsync, runSync, type Bio, type IoResult } from '@iomap/io';
 
-import type { Buf, BufOps } from './buf.js';
+import type { Buf, BufOps, Shortcut } from './buf.js';
 import { BufferCache } from './buffer-cache.js';
 
 const BLOCK = 1024;
@@ -345,6 +345,28 @@ describe('BufferCache memory', () => {
     expect(cache.bytes).toBeLessThanOrEqual(8 * BLOCK);
     expect(cache.peek(1000 * BLOCK)).toBe(held);
     held.put();
+  });
+
+  it('cuts a shortcut when the clock passes, and when the buffer goes', () => {
+    const { device } = testDevice();
+    const cache = cacheOf(device, 4 * BLOCK);
+    const cuts: string[] = [];
+    const shortcut = (name: string): Shortcut => ({ cut: () => void cuts.push(name) });
+    const buf = runSync(cache.read(0, BLOCK));
+    buf.shorten(shortcut('first'));
+    buf.shorten(shortcut('second'));
+    expect(cuts).toEqual(['first']);
+    // One round of the clock cuts it, and leaves the buffer, which was used; asked for again it may have another.
+    for (let block = 1; cuts.length < 2; block++) runSync(cache.read(block * BLOCK, BLOCK));
+    expect([cuts, cache.peek(0)]).toEqual([['first', 'second'], buf]);
+    buf.shorten(shortcut('third'));
+    cache.forget(0);
+    expect(cuts).toEqual(['first', 'second', 'third']);
+    buf.shorten(shortcut('late'));
+    expect(cuts.at(-1)).toBe('late');
+    runSync(cache.read(0, BLOCK)).shorten(shortcut('last'));
+    cache.discardAll();
+    expect(cuts.at(-1)).toBe('last');
   });
 
   it('asserts on a buffer that was let go', () => {

@@ -404,6 +404,7 @@ export class BufferCache implements BufHost {
     assert(buf.pins === 0, 'I4: a pinned buffer is not forgotten');
     if (buf.dirtyNow) this.#clean(buf);
     if (buf.writing || buf.reading) {
+      buf.cutShort();
       buf.doomed = true;
       return !buf.writing;
     }
@@ -425,6 +426,7 @@ export class BufferCache implements BufHost {
   discardAll(): void {
     for (const buf of [...this.#bufs.values()]) {
       if (buf.dirtyNow) this.#clean(buf);
+      buf.cutShort();
       if (!buf.writing && !buf.reading) this.#drop(buf);
       else buf.doomed = true;
     }
@@ -510,6 +512,7 @@ export class BufferCache implements BufHost {
       if (buf === spare || buf.busy) continue;
       if (buf.touched) {
         buf.touched = false;
+        buf.cutShort();
         continue;
       }
       this.counters.evictions++;
@@ -521,6 +524,7 @@ export class BufferCache implements BufHost {
     if (buf.gone) return;
     buf.gone = true;
     buf.uptodate = false;
+    buf.cutShort();
     this.#bufs.delete(buf.pos);
     this.#bytes -= buf.bytes.length;
     if (buf.next === buf) {

@@ -12,6 +12,6 @@ export {
   type View,
   type ViewBase,
 } from './struct.js';
-export { Buf, type BufOps, type BufWhere, type Fault } from './buf.js';
+export { Buf, type BufOps, type BufWhere, type Fault, type Shortcut } from './buf.js';
 export { BufferCache, type BufferCacheCounters, type BufferCacheOptions } from './buffer-cache.js';
 export { DelwriList } from './delwri.js';

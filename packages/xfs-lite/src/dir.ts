@@ -5,11 +5,11 @@
  * Cookies are byte offsets in the directory's data segment plus one, or where the next entry starts; both stay true when a
  * directory leaves the inline form, since an inline entry keeps the offset that it would have in a block.
  */
-import { corrupt, type FsError, type Io } from '@iomap/io';
+import type { Io } from '@iomap/io';
 import type { DirEmit, FileType, Name } from '@iomap/vfs';
 import { daHash, daHashCi, daLookup, daNext, lowerBound, sameNameCi, wordAt } from './da-tree.js';
-import type { DirIndex } from './dir-index.js';
 import { isHole, needDirData, needTree, nextMapped, type DirBlock } from './dir-blocks.js';
+import { bad, latin1, leafOf, nameAt, type Leaf } from './dir-entries.js';
 import type { XfsInode } from './inode.js';
 import { FORMAT } from './ondisk.js';
 import {
@@ -18,7 +18,6 @@ import {
   DIR3_DATA_HDR_BYTES,
   DIR_ADDRESS_UNIT,
   DIR_FREE_TAG,
-  DIR_LEAF,
   DIR_MAGIC,
   DIR_SPACE_BYTES,
   FTYPES,
@@ -30,12 +29,6 @@ const HOPS_MAX = 4096;
 
 /** Data blocks that a listing within one call reads at most. */
 const PEEK_BLOCKS_MAX = 64;
-
-/** One flat string, not a chain of concatenations: it becomes the key of a map. */
-const latin1 = (bytes: Uint8Array, from: number, to: number): Name =>
-  Reflect.apply(String.fromCharCode, undefined, bytes.subarray(from, to)) as Name;
-
-const bad = (inode: XfsInode, why: string, field: string): FsError => corrupt(why, { ino: inode.ino, field });
 
 function typeOf(ftype: number): FileType {
   return FTYPES[ftype] ?? 'unknown';
@@ -94,13 +87,6 @@ function checkName(inode: XfsInode, bytes: Uint8Array, from: number, to: number)
 
 const leafStart = (vol: Volume): number => DIR_SPACE_BYTES / vol.info.blockSize;
 
-/** A leaf's entries: pairs of hash and address, sorted. */
-interface Leaf {
-  readonly bytes: Uint8Array;
-  readonly entries: number;
-  readonly count: number;
-}
-
 /** The leaf part of a block-form directory. */
 function blockLeaf(inode: XfsInode, block: DirBlock): Leaf {
   const { view, bytes } = block;
@@ -110,46 +96,25 @@ function blockLeaf(inode: XfsInode, block: DirBlock): Leaf {
   return { bytes, entries, count };
 }
 
-function leafOf(vol: Volume, inode: XfsInode, block: DirBlock): Leaf {
-  const v = vol.info.v5 ? 1 : 0;
-  const { bytes } = block;
-  const entries = DIR_LEAF.entries[v];
-  const count = wordAt(bytes, DIR_LEAF.count[v]) >>> 16;
-  if (entries + count * 8 > bytes.length) throw bad(inode, `${count} entries in a leaf`, 'count');
-  return { bytes, entries, count };
-}
-
 /** The inode number at a leaf's address when its name is `name`: 0 = another name, undefined = missing. */
-function compareAt(vol: Volume, inode: XfsInode, index: DirIndex | undefined, address: number, name: Name): number | undefined {
-  const { dirBlockSize, asciiCi, v5 } = vol.info;
+function compareAt(vol: Volume, inode: XfsInode, address: number, name: Name): number | undefined {
+  const { dirBlockSize } = vol.info;
   const offset = address * DIR_ADDRESS_UNIT;
   const number = Math.floor(offset / dirBlockSize);
-  const at = offset - number * dirBlockSize;
-  const block = index === undefined ? needDirData(vol, inode, number) : index.data(vol, inode, number);
+  const block = needDirData(vol, inode, number);
   if (block === undefined) return undefined;
   if (isHole(block)) throw bad(inode, 'a leaf entry points into a hole', 'address');
-  const { bytes } = block;
-  const length = at + 12 <= bytes.length ? (bytes[at + 8] ?? 0) : 0;
-  if (at < (v5 ? DIR3_DATA_HDR_BYTES : DIR2_DATA_HDR_BYTES) || length === 0 || at + 9 + length + 2 > bytes.length) {
-    throw bad(inode, 'a leaf entry points at no entry', 'address');
-  }
-  if (length !== name.length) return 0;
-  if (asciiCi) {
-    if (!sameNameCi(name, latin1(bytes, at + 9, at + 9 + length))) return 0;
-  } else {
-    for (let i = 0; i < length; i++) if (bytes[at + 9 + i] !== name.charCodeAt(i)) return 0;
-  }
-  return (wordAt(bytes, at) % 2 ** 24) * 2 ** 32 + wordAt(bytes, at + 4);
+  return nameAt(vol, inode, block.bytes, offset - number * dirBlockSize, name);
 }
 
 /** Looks through the entries of `hash` in one leaf: the number, 0 = not here, -1 = maybe in the next leaf, undefined = missing. */
-function searchLeaf(vol: Volume, inode: XfsInode, index: DirIndex | undefined, leaf: Leaf, hash: number, name: Name): number | undefined {
+function searchLeaf(vol: Volume, inode: XfsInode, leaf: Leaf, hash: number, name: Name): number | undefined {
   const { bytes, entries, count } = leaf;
   for (let i = lowerBound(bytes, entries, count, hash); i < count; i++) {
     if (wordAt(bytes, entries + i * 8) !== hash) return 0;
     const address = wordAt(bytes, entries + i * 8 + 4);
     if (address === 0) continue; // removed
-    const ino = compareAt(vol, inode, index, address, name);
+    const ino = compareAt(vol, inode, address, name);
     if (ino !== 0) return ino;
   }
   return -1;
@@ -162,19 +127,23 @@ function lookupBlock(vol: Volume, inode: XfsInode, hash: number, name: Name): nu
   if (isHole(block) || block.view.getUint32(0) !== DIR_MAGIC.block[vol.info.v5 ? 1 : 0]) {
     throw bad(inode, 'a directory with neither an index nor one block', 'magic');
   }
-  const found = searchLeaf(vol, inode, undefined, blockLeaf(inode, block), hash, name);
+  const found = searchLeaf(vol, inode, blockLeaf(inode, block), hash, name);
   return found === -1 ? 0 : found;
 }
 
 function lookupBlocks(vol: Volume, inode: XfsInode, hash: number, name: Name): number | undefined {
   const index = vol.dirIndexes.of(vol, inode);
+  if (index !== undefined) {
+    const found = index.find(vol, inode, hash, name);
+    if (found !== -1) return found;
+  }
   const root = leafStart(vol);
-  const top = index === undefined ? needTree(vol, inode, inode.data, root) : undefined;
-  if (top === undefined && index === undefined) return undefined;
+  const top = needTree(vol, inode, inode.data, root);
+  if (top === undefined) return undefined;
   if (isHole(top)) return lookupBlock(vol, inode, hash, name);
-  let leaf = index === undefined ? daLookup(vol, inode, inode.data, root, hash) : index.leaf(vol, inode, hash);
+  let leaf = daLookup(vol, inode, inode.data, root, hash);
   for (let hops = 0; leaf !== undefined && hops < HOPS_MAX; hops++) {
-    const found = searchLeaf(vol, inode, index, leafOf(vol, inode, leaf.block), hash, name);
+    const found = searchLeaf(vol, inode, leafOf(vol, inode, leaf.block.bytes), hash, name);
     if (found !== -1) return found;
     if (leaf.magic === DA_MAGIC.leaf1[vol.info.v5 ? 1 : 0]) return 0;
     const next = daNext(vol, inode, inode.data, leaf);
