@@ -1,19 +1,14 @@
 export { clearRange, countSet, findNextSet, findNextZero, findZeroByte, setRange, testBit } from './bitmap.js';
-export { flushFile, flushFiles, relieve, type DirtyFile, type DirtyFiles } from './dirty-files.js';
+export { flushFile, type DirtyFile, type DirtyFiles } from './dirty-files.js';
 export { ExtentCache, type MapRun } from './extent-cache.js';
 export { BlockMap, forgetBlock, newBlock, type MapHost, type MappedInode, type MapShape } from './map.js';
 export { atomicWriteMax, mapDioOps, mapDirectRead, mapFile, mapSwap, type DirectHost } from './map-direct.js';
 export { mapIomapOps, mapWritebackOps, type MapIo, type MappedFile } from './map-iomap.js';
-export {
-  LegacyFiles,
-  legacyMapping,
-  mapBufferOps,
-  type LegacyHost,
-  type LegacyHow,
-  type LegacyTraits,
-} from './map-legacy.js';
+export { IomapFiles, mapFiles, mapMapping, type FilesHost } from './map-files.js';
+export { LegacyFiles, mapBufferOps, type FileHow, type LegacyHost, type LegacyTraits } from './map-legacy.js';
 export { releaseBlocks, type ReleasedInode } from './map-release.js';
 export { truncateBlocks, unmapRun } from './map-truncate.js';
+export { guarded, isEvictable, MountLife, type MountedInode, type MountFormat, type MountHost } from './mount-life.js';
 export { Names, type NamedEntry, type NamedInode, type NameDirs, type NamesHost, type NewName } from './namei.js';
 export { hashName, NameIndex, NAMES_MAX } from './name-index.js';
 export { Reservations, WINDOW_FIRST, WINDOW_MAX, type Reservation, type ReservationHolder } from './reservation.js';

@@ -1,6 +1,6 @@
 /**
  * Files with a block map in the old way: `get_block` over the map, and a mount's file operations over `@iomap/buffer-head`. The same
- * methods as a driver's own over iomap-core, so that a mount has one or the other (mount option `io`).
+ * methods as `IomapFiles` (map-files.ts), so that a mount has one or the other (mount option `io`).
  *
  * The walk of the map and the allocator are those of the other way: what is compared is the data path.
  */
@@ -9,6 +9,7 @@ import {
   PAGE_BYTES, peekFileRead, peekFileWrite, truncatePages, type BlockExtent, type BlockResult, type BufferOps,
 } from '@iomap/buffer-head';
 import { FsError, type Io } from '@iomap/io';
+import type { IoControl } from '@iomap/iomap-core';
 import type { AddressSpace, PageCache } from '@iomap/page-cache';
 import { flushFile, relieve, type DirtyFile, type DirtyFiles } from './dirty-files.js';
 import type { MapRun } from './extent-cache.js';
@@ -89,24 +90,18 @@ export interface LegacyHost<I extends DirtyFile> extends DirtyFiles<I> {
   readonly fileSizeMax: number;
   checkWritable(): void;
   markInodeDirty(inode: I): void;
-  /** The file grew from `before`: a feature may be due. */
-  grown?(inode: I, before: number): void;
+  /** The file has another size, which may be large: a feature may be due. */
+  grown?(inode: I): void;
 }
 
-/** How a call is done, as far as the old way knows. */
-export interface LegacyHow {
-  readonly direct?: boolean;
-  readonly nowait?: boolean;
-  readonly dontcache?: boolean;
-  readonly dsync?: boolean;
-  readonly atomic?: boolean;
-}
+/** How a call is done; the old way knows `direct` and `dsync`. */
+export type FileHow = IoControl & { readonly direct?: boolean };
 
-function checkHow(how: LegacyHow): void {
+function checkHow(how: FileHow): void {
   if (how.nowait === true || how.dontcache === true || how.atomic === true) throw new FsError('EOPNOTSUPP', { why: 'not in the old way' });
 }
 
-/** The file operations of a mount in the old way. Locks and errors: as the driver's own. */
+/** The file operations of a mount in the old way. Locks and errors: as `IomapFiles`. */
 export class LegacyFiles<I extends DirtyFile> {
   readonly #host: LegacyHost<I>;
   readonly #ops: BufferOps<I>;
@@ -119,7 +114,7 @@ export class LegacyFiles<I extends DirtyFile> {
     this.#sync = sync;
   }
 
-  *read(inode: I, pos: number, bytes: Uint8Array, how?: LegacyHow): Io<number> {
+  *read(inode: I, pos: number, bytes: Uint8Array, how?: FileHow): Io<number> {
     if (how === undefined) return yield* fileRead(inode, this.#ops, pos, bytes);
     checkHow(how);
     return yield* how.direct === true ? blockDirectRead(inode, this.#ops, pos, bytes) : fileRead(inode, this.#ops, pos, bytes);
@@ -129,7 +124,7 @@ export class LegacyFiles<I extends DirtyFile> {
     return peekFileRead(inode, pos, bytes);
   }
 
-  *write(inode: I, pos: number, bytes: Uint8Array, how?: LegacyHow): Io<number> {
+  *write(inode: I, pos: number, bytes: Uint8Array, how?: FileHow): Io<number> {
     const host = this.#host;
     host.checkWritable();
     if (how !== undefined) checkHow(how);
@@ -168,7 +163,7 @@ export class LegacyFiles<I extends DirtyFile> {
 
   #grown(inode: I, before: number): void {
     if (inode.size === before) return;
-    this.#host.grown?.(inode, before);
+    this.#host.grown?.(inode);
     this.#host.markInodeDirty(inode);
   }
 
@@ -185,7 +180,7 @@ export class LegacyFiles<I extends DirtyFile> {
     if (size > before) {
       yield* this.zeroTail(inode);
       inode.size = size;
-      host.grown?.(inode, before);
+      host.grown?.(inode);
     } else {
       if (size < before) {
         yield* blockTruncatePage(inode, this.#ops, size);

@@ -3,7 +3,6 @@ import type { BlockDevice } from '@iomap/block-device';
 import { BufferCache } from '@iomap/buffer-cache';
 import { FsError, systemEnv, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
-import { makeBufferOps, makeMapping, makeWritebackOps } from './file-ops.js';
 import { Ext2FileSystem } from './fs.js';
 import { readGroups } from './groups.js';
 import { readInode } from './inode-table.js';
@@ -59,9 +58,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     useReserved: data.useReserved,
     directories: data.directories,
     xattrBlocks: new XattrBlockCache(),
-    makeMapping,
-    makeWritebackOps,
-    makeBufferOps: data.io === 'legacy' ? makeBufferOps : undefined,
+    legacy: data.io === 'legacy',
   });
   failed.volume = volume;
   const root = yield* readInode(volume, ROOT_INO);

@@ -10,14 +10,20 @@ import {
   BlockMap,
   Evicted,
   forgetBlock,
+  guarded,
+  mapBufferOps,
+  mapMapping,
+  mapWritebackOps,
   newBlock,
   Reservations,
   type AllocRequest,
   type BitmapSpace,
   type BlockRun,
   type DirHomeKind,
+  type FilesHost,
   type MapHost,
   type MapShape,
+  type MountHost,
 } from '@iomap/block-map';
 import type { Buf, BufferCache } from '@iomap/buffer-cache';
 import type { BufferOps } from '@iomap/buffer-head';
@@ -25,6 +31,7 @@ import { corrupt, FsError, type Env, type Io, type Timespec } from '@iomap/io';
 import type { WritebackOps } from '@iomap/iomap-core';
 import type { AddressSpace, PageCache } from '@iomap/page-cache';
 import { allocRun, blockSpace, freeRun } from './balloc.js';
+import { fileSizeMax, noteSize } from './file-size.js';
 import { groupFirstBlock } from './geometry.js';
 import type { Groups } from './groups.js';
 import { NDIR_BLOCKS, type Ext2InodeInCore } from './inode.js';
@@ -43,14 +50,11 @@ export interface VolumeParts {
   /** Where directories live. */
   readonly directories: DirHomeKind;
   readonly xattrBlocks: XattrBlockCache;
-  /** All are of file-ops.ts, handed in so that this file need not know it. */
-  readonly makeMapping: (vol: Volume, inode: Ext2InodeInCore) => AddressSpace;
-  readonly makeWritebackOps: (vol: Volume) => WritebackOps<Ext2InodeInCore>;
-  /** Given: file data goes the old way, by buffer heads. */
-  readonly makeBufferOps: ((vol: Volume) => BufferOps<Ext2InodeInCore>) | undefined;
+  /** File data the old way, by buffer heads. */
+  readonly legacy: boolean;
 }
 
-export class Volume implements MapHost<Ext2InodeInCore> {
+export class Volume implements MapHost<Ext2InodeInCore>, FilesHost<Ext2InodeInCore>, MountHost<Ext2InodeInCore> {
   readonly device: BlockDevice;
   readonly buffers: BufferCache;
   readonly pages: PageCache;
@@ -65,6 +69,7 @@ export class Volume implements MapHost<Ext2InodeInCore> {
   readonly blockSize: number;
   /** 512-byte units of a block. */
   readonly sectorsPerBlock: number;
+  readonly fileSizeMax: number;
   readonly reservations = new Reservations();
   readonly shape: MapShape;
   readonly map: BlockMap<Ext2InodeInCore>;
@@ -83,7 +88,7 @@ export class Volume implements MapHost<Ext2InodeInCore> {
   shutdownError: FsError | undefined = undefined;
   readonly makeMapping: (inode: Ext2InodeInCore) => AddressSpace;
   readonly writebackOps: WritebackOps<Ext2InodeInCore>;
-  /** A mount in the old way. */
+  /** A mount in the old way; Linux's ext2 mapped runs in one `get_block` call, and had fs/mpage.c. */
   readonly bufferOps: BufferOps<Ext2InodeInCore> | undefined;
 
   constructor(parts: VolumeParts) {
@@ -103,9 +108,10 @@ export class Volume implements MapHost<Ext2InodeInCore> {
     this.shape = { direct: NDIR_BLOCKS, levels: 3, pointerBytes: 4, littleEndian: true, blockSize, treeBytes: blockSize };
     this.map = new BlockMap<Ext2InodeInCore>(this);
     this.space = blockSpace(this);
-    this.makeMapping = (inode) => parts.makeMapping(this, inode);
-    this.writebackOps = parts.makeWritebackOps(this);
-    this.bufferOps = parts.makeBufferOps?.(this);
+    this.fileSizeMax = fileSizeMax(this);
+    this.makeMapping = (inode) => mapMapping(this, this.pages, inode);
+    this.writebackOps = mapWritebackOps(this);
+    this.bufferOps = parts.legacy ? mapBufferOps(this, { runs: true, mpage: true }) : undefined;
     const seed = new Uint8Array(4);
     if (!parts.readOnly) parts.env.random(seed);
     this.nextGeneration = new DataView(seed.buffer, seed.byteOffset).getUint32(0, true);
@@ -173,6 +179,16 @@ export class Volume implements MapHost<Ext2InodeInCore> {
     return forgetBlock(this.buffers, block * this.blockSize);
   }
 
+  /** Runs a change of the image. @throws FsError the change's own */
+  guarded<T>(io: Io<T>): Io<T> {
+    return guarded(this, io);
+  }
+
+  /** A file has another size. */
+  grown(inode: Ext2InodeInCore): void {
+    noteSize(this, inode.size);
+  }
+
   // What the block map asks (`MapHost`) --------------------------------------------------------------------------------
 
   isDataRange(block: number, count: number): boolean {
@@ -199,18 +215,5 @@ export class Volume implements MapHost<Ext2InodeInCore> {
 
   dropReservation(inode: Ext2InodeInCore): void {
     this.reservations.drop(inode);
-  }
-}
-
-/**
- * Runs a change of the image: a corrupt structure that it meets shuts the mount down.
- * @throws FsError the change's own
- */
-export function* guarded<T>(vol: Volume, io: Io<T>): Io<T> {
-  try {
-    return yield* io;
-  } catch (error) {
-    if (error instanceof FsError && (error.code === 'EUCLEAN' || error.code === 'EBADMSG')) vol.shutdown(error);
-    throw error;
   }
 }

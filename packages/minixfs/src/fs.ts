@@ -1,25 +1,16 @@
 /**
  * The mounted filesystem: what the vfs calls, joined from the parts.
- *
- * - Every change checks that the mount may write, and runs guarded: a corrupt structure met by a change shuts the mount down.
- * - fsync: data, then the inode with the tree and directory blocks it owns, then those of the directories that took its
- *   newest name, then a flush. sync: all data, all inodes, all buffers, a flush.
  */
-import { conversionOf, flushFiles, LegacyFiles, newFound, readTarget, type Conversion } from '@iomap/block-map';
+import { conversionOf, isEvictable, LegacyFiles, mapFiles, MountLife, newFound, readTarget, type Conversion } from '@iomap/block-map';
 import { FsError, type Io, type Timespec } from '@iomap/io';
-import { invalidateRange, truncatePageCache } from '@iomap/iomap-core';
 import type { DirEmit, FiemapExtent, FileSystem, FsTraits, IoHow, MappedData, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
 import { Directories } from './dir.js';
-import { FileOps } from './file-ops.js';
 import { TIME_MAX_SEC, type MinixInode } from './inode.js';
 import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
 import { checkOwner, destroyInode, namesOf, newInode } from './namei.js';
 import { ROOT_INO, S_IFLNK } from './ondisk.js';
 import { writeState } from './super-write.js';
-import { guarded, type Volume } from './volume.js';
-
-/** Dirty inodes in core beyond which they are encoded into their table. */
-const DIRTY_INODES_MAX = 16_384;
+import type { Volume } from './volume.js';
 
 type Times = Pick<SetAttr, 'atime' | 'mtime' | 'ctime'>;
 
@@ -33,9 +24,9 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   /** What the parts share; for tests, checkers and figures. */
   readonly volume: Volume;
   readonly #dirs: Directories;
+  readonly #life: MountLife<MinixInode>;
   readonly #names: ReturnType<typeof namesOf>;
-  readonly #files: FileOps | LegacyFiles<MinixInode>;
-  #isUnmounted = false;
+  readonly #files: ReturnType<typeof mapFiles<MinixInode>>;
 
   constructor(volume: Volume) {
     const { info } = volume;
@@ -43,8 +34,18 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     this.readOnly = volume.readOnly;
     this.#dirs = new Directories(volume);
     this.#names = namesOf(volume, this.#dirs);
-    const { bufferOps } = volume;
-    this.#files = bufferOps === undefined ? new FileOps(volume, (inode) => this.fsync(inode, true)) : new LegacyFiles(volume, bufferOps, (inode) => this.fsync(inode, true));
+    this.#life = new MountLife(volume, {
+      home: this.#dirs.home,
+      forgetDir: (dir) => {
+        this.#dirs.forget(dir);
+      },
+      writeInode: (inode, owner) => writeInode(volume, inode, owner),
+      writeInodes: () => writeInodes(volume),
+      destroyInode: (inode) => destroyInode(volume, inode),
+      // Version 3 has no state.
+      ...(info.version === 3 ? {} : { restoreState: () => writeState(volume, info.state) }),
+    });
+    this.#files = mapFiles(volume, (inode) => this.#life.fsync(inode));
     this.traits = {
       type: 'minix',
       nameMaxBytes: info.nameMax,
@@ -73,18 +74,6 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     return this.volume.shutdownError;
   }
 
-  /** Runs a change, then lets metadata that has piled up go out. */
-  *#change<T>(io: Io<T>): Io<T> {
-    const vol = this.volume;
-    vol.checkWritable();
-    const result = yield* guarded(vol, io);
-    if (vol.dirtyInodes.size > DIRTY_INODES_MAX) yield* writeInodes(vol);
-    if (vol.buffers.overDirty) yield* vol.buffers.balance();
-    // Blocks of directories that live there: who changes one in place waits for no memory.
-    if (vol.pages.dirtyBytes > vol.pages.dirtyLimitBytes) yield* vol.pages.balanceDirty();
-    return result;
-  }
-
   // Inodes -------------------------------------------------------------------------------------------------------------
 
   readInode(ino: number): Io<MinixInode> {
@@ -96,38 +85,15 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   }
 
   isEvictable(inode: MinixInode): boolean {
-    if (inode.nlink === 0 || inode.isDirty || inode.reservation !== undefined || inode.dir?.names !== undefined) return false;
-    const mapping = inode.mappingIfAny;
-    return mapping === undefined || (mapping.folioCount === 0 && mapping.dirtyBytes === 0);
+    return isEvictable(inode);
   }
 
-  *evictInode(inode: MinixInode): Io<void> {
-    const vol = this.volume;
-    vol.dropReservation(inode);
-    this.#dirs.linear.forget(inode);
-    const canWrite = !vol.readOnly && vol.shutdownError === undefined;
-    if (inode.nlink === 0 && canWrite) {
-      if (inode.mappingIfAny !== undefined) yield* truncatePageCache(inode, 0);
-      yield* guarded(vol, destroyInode(vol, inode));
-    } else if (canWrite) {
-      inode.untoldError = undefined; // a sync told it, and no file is open to ask
-      if (inode.mappingIfAny !== undefined) yield* this.#files.flush(inode);
-      if (inode.isDirty) yield* writeInode(vol, inode);
-      vol.evicted.add(inode.ino);
-    }
-    if (inode.mappingIfAny !== undefined) {
-      if (canWrite) invalidateRange(inode, 0, Infinity);
-      else yield* truncatePageCache(inode, 0);
-    }
-    vol.dirtyFiles.delete(inode);
-    vol.dirtyInodes.delete(inode);
-    vol.buffers.disown(inode);
-    inode.isGone = true;
-    if (vol.buffers.overDirty && canWrite) yield* vol.buffers.balance();
+  evictInode(inode: MinixInode): Io<void> {
+    return this.#life.evict(inode);
   }
 
   setattr(inode: MinixInode, attr: SetAttr): Io<void> {
-    return this.#change(this.#setattr(inode, attr));
+    return this.#life.change(this.#setattr(inode, attr));
   }
 
   *#setattr(inode: MinixInode, attr: SetAttr): Io<void> {
@@ -178,23 +144,23 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   }
 
   create(dir: MinixInode, name: Name, init: NewInode): Io<MinixInode> {
-    return this.#change(this.#names.create(dir, name, init));
+    return this.#life.change(this.#names.create(dir, name, init));
   }
 
   symlink(dir: MinixInode, name: Name, target: Uint8Array, init: NewInode): Io<MinixInode> {
-    return this.#change(this.#names.symlink(dir, name, target, init));
+    return this.#life.change(this.#names.symlink(dir, name, target, init));
   }
 
   link(dir: MinixInode, name: Name, inode: MinixInode, now: Timespec): Io<void> {
-    return this.#change(this.#names.link(dir, name, inode, now));
+    return this.#life.change(this.#names.link(dir, name, inode, now));
   }
 
   unlink(dir: MinixInode, name: Name, inode: MinixInode, now: Timespec): Io<void> {
-    return this.#change(this.#names.unlink(dir, name, inode, now));
+    return this.#life.change(this.#names.unlink(dir, name, inode, now));
   }
 
   rmdir(dir: MinixInode, name: Name, inode: MinixInode, now: Timespec): Io<void> {
-    return this.#change(this.#names.rmdir(dir, name, inode, now));
+    return this.#life.change(this.#names.rmdir(dir, name, inode, now));
   }
 
   rename(
@@ -202,7 +168,7 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     to: { dir: MinixInode; name: Name; target: MinixInode | undefined },
     now: Timespec,
   ): Io<void> {
-    return this.#change(this.#names.rename(from, to, now));
+    return this.#life.change(this.#names.rename(from, to, now));
   }
 
   exchange(
@@ -210,11 +176,11 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     b: { dir: MinixInode; name: Name; inode: MinixInode },
     now: Timespec,
   ): Io<void> {
-    return this.#change(this.#names.exchange(a, b, now));
+    return this.#life.change(this.#names.exchange(a, b, now));
   }
 
   tmpfile(_dir: MinixInode, init: NewInode): Io<MinixInode> {
-    return this.#change(this.#tmpfile(init));
+    return this.#life.change(this.#tmpfile(init));
   }
 
   *#tmpfile(init: NewInode): Io<MinixInode> {
@@ -274,52 +240,8 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     return this.#files.bmap(inode, fileBlock);
   }
 
-  *fsync(inode: MinixInode, _dataOnly: boolean): Io<void> {
-    const vol = this.volume;
-    if (vol.readOnly) return;
-    this.#checkAlive();
-    if (inode.mappingIfAny !== undefined) yield* this.#files.flush(inode);
-    yield* this.#metadata(this.#fsyncMetadata(inode));
-  }
-
-  #checkAlive(): void {
-    const { shutdownError } = this.volume;
-    if (shutdownError !== undefined) throw new FsError('EIO', { why: 'the filesystem was shut down', cause: shutdownError });
-  }
-
-  *#fsyncMetadata(inode: MinixInode): Io<void> {
-    const vol = this.volume;
-    const { home } = this.#dirs;
-    const evicted = vol.evicted.count;
-    /** Those that are made durable, with the count of their names then. */
-    const seen = new Map<MinixInode, number>();
-    let isAll = false;
-    for (let at: MinixInode | undefined = inode; at !== undefined && !seen.has(at); at = at.namedIn) {
-      seen.set(at, at.nameCount);
-      if (at !== inode && at.isDirectory && !at.isGone) yield* home.flush(at);
-      if (at.isGone || vol.evicted.has(at.ino)) isAll = true;
-      if (!at.isGone) yield* writeInode(vol, at, at);
-      if (!isAll) yield* vol.buffers.syncOwner(at);
-    }
-    if (isAll) {
-      yield* home.flushAll();
-      yield* vol.buffers.sync();
-    }
-    // Orders: all of the above is durable before fsync returns.
-    yield* vol.buffers.flush();
-    // Only now: another fsync on the same way must not pass by what was still in flight. What came meanwhile stays.
-    for (const [at, nameCount] of seen) if (at.nameCount === nameCount) at.namedIn = undefined;
-    if (isAll) vol.evicted.forget(evicted);
-  }
-
-  /** A metadata write that fails shuts the mount down. */
-  *#metadata(io: Io<void>): Io<void> {
-    try {
-      yield* io;
-    } catch (error) {
-      if (error instanceof FsError) this.volume.shutdown(error);
-      throw error;
-    }
+  fsync(inode: MinixInode): Io<void> {
+    return this.#life.fsync(inode);
   }
 
   // Extended attributes: the format has none ---------------------------------------------------------------------------
@@ -357,54 +279,12 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
     };
   }
 
-  *sync(): Io<void> {
-    const vol = this.volume;
-    if (vol.readOnly) return;
-    this.#checkAlive();
-    yield* flushFiles(vol);
-    yield* this.#metadata(this.#syncMetadata());
+  sync(): Io<void> {
+    return this.#life.sync();
   }
 
-  *#syncMetadata(): Io<void> {
-    const vol = this.volume;
-    // What is evicted from here on may miss this sync.
-    const evicted = vol.evicted.count;
-    yield* writeInodes(vol);
-    yield* vol.buffers.sync();
-    // Orders: everything that was written is durable before sync returns.
-    yield* vol.buffers.flush();
-    vol.evicted.forget(evicted);
-  }
-
-  /** The state goes back to what it was at mount: an image that was not clean does not become so. */
-  *#markClean(): Io<void> {
-    const vol = this.volume;
-    if (vol.info.version === 3) return;
-    yield* writeState(vol, vol.info.state);
-    yield* vol.buffers.sync();
-    yield* vol.buffers.flush();
-  }
-
-  *unmount(): Io<void> {
-    const vol = this.volume;
-    if (this.#isUnmounted) return;
-    this.#isUnmounted = true;
-    if (vol.readOnly || vol.shutdownError !== undefined) {
-      vol.buffers.discardAll();
-      return;
-    }
-    let failure: FsError | undefined;
-    try {
-      yield* flushFiles(vol);
-    } catch (error) {
-      if (!(error instanceof FsError)) throw error;
-      failure = error; // lost data is reported, and the metadata still written
-    }
-    yield* this.#metadata(this.#syncMetadata());
-    // Only after all else is durable does the image say that it is clean.
-    yield* this.#metadata(this.#markClean());
-    vol.buffers.discardAll();
-    if (failure !== undefined) throw failure;
+  unmount(): Io<void> {
+    return this.#life.unmount();
   }
 }
 

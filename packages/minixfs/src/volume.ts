@@ -11,22 +11,23 @@ import {
   BlockMap,
   Evicted,
   freeRun,
-  legacyMapping,
+  guarded,
   mapBufferOps,
-  mapIomapOps,
+  mapMapping,
   mapWritebackOps,
-  relieve,
   type AllocRequest,
   type BlockRun,
   type DirHomeKind,
+  type FilesHost,
   type MapHost,
   type MapShape,
+  type MountHost,
 } from '@iomap/block-map';
 import type { Buf, BufferCache } from '@iomap/buffer-cache';
 import type { BufferOps } from '@iomap/buffer-head';
 import { corrupt, FsError, type Env, type Io, type Timespec } from '@iomap/io';
-import type { IomapOps, WritebackOps } from '@iomap/iomap-core';
-import { AddressSpace, type PageCache } from '@iomap/page-cache';
+import type { WritebackOps } from '@iomap/iomap-core';
+import type { AddressSpace, PageCache } from '@iomap/page-cache';
 import { TIME_MAX_SEC, type MinixInode } from './inode.js';
 import { DIRECT_ZONES } from './ondisk.js';
 import type { SuperInfo } from './super.js';
@@ -47,7 +48,7 @@ export interface VolumeParts {
   readonly directories: DirHomeKind;
 }
 
-export class Volume implements MapHost<MinixInode> {
+export class Volume implements MapHost<MinixInode>, FilesHost<MinixInode>, MountHost<MinixInode> {
   readonly device: BlockDevice;
   readonly buffers: BufferCache;
   readonly pages: PageCache;
@@ -61,7 +62,6 @@ export class Volume implements MapHost<MinixInode> {
   readonly inodes: InodeSpace;
   readonly shape: MapShape;
   readonly map: BlockMap<MinixInode>;
-  readonly iomapOps: IomapOps<MinixInode>;
   readonly writebackOps: WritebackOps<MinixInode>;
   /** A mount in the old way; Linux's minix mapped a block at a time and knew no mpage. */
   readonly bufferOps: BufferOps<MinixInode> | undefined;
@@ -94,19 +94,9 @@ export class Volume implements MapHost<MinixInode> {
       treeBytes: info.blockSize,
     };
     this.map = new BlockMap<MinixInode>(this);
-    const io = { map: this.map, device: parts.device, guarded: <T>(change: Io<T>): Io<T> => guarded(this, change) };
-    this.iomapOps = mapIomapOps(io);
-    this.writebackOps = mapWritebackOps(io);
-    this.bufferOps = parts.legacy ? mapBufferOps(io, { runs: false, mpage: false }) : undefined;
-    this.makeMapping = (inode) =>
-      // A directory never goes the old way.
-      this.bufferOps !== undefined && !inode.isDirectory
-        ? legacyMapping(this, this.pages, inode)
-        : new AddressSpace(this.pages, {
-            name: `inode ${inode.ino}`,
-            blockSize: info.zoneSize,
-            host: { writeback: (range) => relieve(this, inode, range) },
-          });
+    this.writebackOps = mapWritebackOps(this);
+    this.bufferOps = parts.legacy ? mapBufferOps(this, { runs: false, mpage: false }) : undefined;
+    this.makeMapping = (inode) => mapMapping(this, this.pages, inode);
   }
 
   // MapHost ----------------------------------------------------------------------------------------------------------------
@@ -155,6 +145,11 @@ export class Volume implements MapHost<MinixInode> {
     this.shutdownError ??= error;
   }
 
+  /** Runs a change of the image. @throws FsError the change's own */
+  guarded<T>(io: Io<T>): Io<T> {
+    return guarded(this, io);
+  }
+
   markInodeDirty(inode: MinixInode): void {
     if (inode.isDirty || inode.isGone) return;
     inode.isDirty = true;
@@ -182,18 +177,5 @@ export class Volume implements MapHost<MinixInode> {
   markDirty(buf: Buf, owner?: object): void {
     if (buf.gone) throw corrupt('a metadata block is in use twice', { pos: buf.pos });
     buf.markDirty(owner);
-  }
-}
-
-/**
- * Runs a change of the image: a corrupt structure that it meets shuts the mount down.
- * @throws FsError the change's own
- */
-export function* guarded<T>(vol: Volume, io: Io<T>): Io<T> {
-  try {
-    return yield* io;
-  } catch (error) {
-    if (error instanceof FsError && (error.code === 'EUCLEAN' || error.code === 'EBADMSG')) vol.shutdown(error);
-    throw error;
   }
 }
