@@ -4,7 +4,7 @@
  * All of it is Io, so that each suite runs under every runner.
  */
 import type { BlockDevice } from '@iomap/block-device';
-import type { Env, Io } from '@iomap/io';
+import { submitBio, type Env, type Io } from '@iomap/io';
 import type { FileSystem } from '@iomap/vfs';
 import type { OracleName } from './oracle.js';
 
@@ -71,3 +71,41 @@ export interface DriverUnderTest {
   /** Where the structures of a sound image are. */
   structures?(device: BlockDevice): Io<readonly StructurePlace[]>;
 }
+
+/** The caches' sizes as drivers name them, and the rest of what a suite asks of a mount. */
+export const mountOptionsOf = ({ env, readOnly, cacheBytes, bufferBytes }: MountOptions): {
+  readonly env: Env;
+  readonly readOnly?: boolean;
+  readonly pageCacheBytes?: number;
+  readonly bufferCacheBytes?: number;
+} => ({
+  env,
+  ...(readOnly === undefined ? {} : { readOnly }),
+  ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
+  ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
+});
+
+/** A finding of a driver's check, as far as a summary says it. */
+interface SummedFinding {
+  readonly severity: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A check's report for the suites: a line for each error. @param place what the line says of where it is */
+export const summaryOf = <F extends SummedFinding>(
+  report: { readonly clean: boolean; readonly findings: readonly F[] }, place: (finding: F) => object,
+): CheckSummary => ({
+  clean: report.clean,
+  findings: report.findings
+    .filter((one) => one.severity === 'error')
+    .map((one) => `${one.code} ${one.message} ${JSON.stringify(place(one))}`),
+});
+
+/** `structures` of a driver that finds them in an image's bytes. */
+export const structuresBy = (find: (bytes: Uint8Array) => readonly StructurePlace[]): NonNullable<DriverUnderTest['structures']> =>
+  function* (device) {
+    const bytes = new Uint8Array(device.sizeBytes);
+    yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length });
+    return find(bytes);
+  };

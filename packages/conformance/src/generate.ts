@@ -78,6 +78,19 @@ export const PROFILES = {
   },
   /** For a small image that fills up again and again. */
   full: { ...MIXED, name: 'full', filesTarget: 100_000, bytesTarget: 2 ** 40, sparseMax: 2 ** 26, full: true },
+  /** Few and small files, for images of half a MiB. */
+  small: {
+    ...MIXED,
+    name: 'small',
+    filesTarget: 40,
+    dirsTarget: 10,
+    bytesTarget: 150_000,
+    writeMax: 6000,
+    fileMax: 40_000,
+    sparseMax: 2 ** 24,
+    depthMax: 4,
+    full: true,
+  },
 } as const satisfies Record<string, Profile>;
 
 const HANDLES = 6;

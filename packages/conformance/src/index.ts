@@ -1,3 +1,4 @@
+export { mountOptionsOf, structuresBy, summaryOf } from './driver.js';
 export type {
   CheckSummary,
   DriverUnderTest,

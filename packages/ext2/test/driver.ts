@@ -6,18 +6,18 @@ import {
   makeSampleTree,
   Model,
   oracle,
+  mountOptionsOf,
   PROFILES,
-
   removeScratch,
   runWorkload,
   scratchDir,
-  type CheckSummary,
+  structuresBy,
+  summaryOf,
   type DriverUnderTest,
   type FormatOptions,
   type HostileBase,
-  type Profile,
 } from '@iomap/conformance';
-import { fixedEnv, runSync, submitBio, type Io } from '@iomap/io';
+import { fixedEnv, runSync } from '@iomap/io';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { check } from '../src/check.js';
@@ -51,28 +51,11 @@ const driverFor = (name: string, way: Way): DriverUnderTest => ({
   kernelType: 'ext2',
   fsck: 'e2fsck',
   mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
-  mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
-    mount(device, {
-      env,
-      ...way,
-      ...(readOnly === undefined ? {} : { readOnly }),
-      ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
-      ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
-    }),
-  *check(device): Io<CheckSummary> {
-    const report = yield* check(device);
-    return {
-      clean: report.clean,
-      findings: report.findings
-        .filter((one) => one.severity === 'error')
-        .map((one) => `${one.code} ${one.message} ${JSON.stringify({ ino: one.ino, block: one.block, group: one.group })}`),
-    };
+  mount: (device, options) => mount(device, { ...mountOptionsOf(options), ...way }),
+  *check(device) {
+    return summaryOf(yield* check(device), ({ ino, block, group }) => ({ ino, block, group }));
   },
-  *structures(device) {
-    const bytes = new Uint8Array(device.sizeBytes);
-    yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length });
-    return ext2Structures(bytes);
-  },
+  structures: structuresBy(ext2Structures),
 });
 
 export const ext2 = driverFor('ext2', { io: 'iomap', directories: 'buffer-cache' });
@@ -103,24 +86,10 @@ export function mke2fs(
   });
 }
 
-/** Few and small files, for images of half a MiB. */
-const SMALL: Profile = {
-  ...PROFILES.mixed,
-  name: 'small',
-  filesTarget: 40,
-  dirsTarget: 10,
-  bytesTarget: 150_000,
-  writeMax: 6000,
-  fileMax: 40_000,
-  sparseMax: 2 ** 26,
-  depthMax: 4,
-  full: true,
-};
-
 /** A small image that our own driver made and filled. */
 function ourBase(name: string, sizeBytes: number, format: Omit<FormatOptions, 'env'>, seed: number): HostileBase {
   const host = imageHost({ driver: ext2, sizeBytes, format });
-  runSync(runWorkload({ host, model: new Model({ full: true }), profile: SMALL, seed, ops: 400, checkEvery: 400 }));
+  runSync(runWorkload({ host, model: new Model({ full: true }), profile: { ...PROFILES.small, sparseMax: 2 ** 26 }, seed, ops: 400, checkEvery: 400 }));
   const bytes = host.bytes.slice();
   return { name, bytes, blockSize: format.blockSize ?? 1024, structures: ext2Structures(bytes) };
 }

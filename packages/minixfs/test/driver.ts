@@ -2,16 +2,18 @@
 import {
   imageHost,
   Model,
+  mountOptionsOf,
   oracle,
   PROFILES,
   runWorkload,
-  type CheckSummary,
+  structuresBy,
+  summaryOf,
   type DriverUnderTest,
   type FormatOptions,
   type HostileBase,
   type Profile,
 } from '@iomap/conformance';
-import { FsError, runSync, submitBio, type Io } from '@iomap/io';
+import { FsError, runSync } from '@iomap/io';
 import { check, mkfs, mount, type MkfsOptions, type MountOptions } from '../src/index.js';
 import { minixStructures } from './structures.js';
 
@@ -45,28 +47,11 @@ const driverFor = (name: string, way: Way): DriverUnderTest => ({
   kernelType: 'minix',
   fsck: 'fsck-minix',
   mkfs: (device, options) => mkfs(device, mkfsOptions(options), options.env),
-  mount: (device, { env, readOnly, cacheBytes, bufferBytes }) =>
-    mount(device, {
-      env,
-      ...way,
-      ...(readOnly === undefined ? {} : { readOnly }),
-      ...(cacheBytes === undefined ? {} : { pageCacheBytes: cacheBytes }),
-      ...(bufferBytes === undefined ? {} : { bufferCacheBytes: bufferBytes }),
-    }),
-  *check(device): Io<CheckSummary> {
-    const report = yield* check(device);
-    return {
-      clean: report.clean,
-      findings: report.findings
-        .filter((one) => one.severity === 'error')
-        .map((one) => `${one.code} ${one.message} ${JSON.stringify({ ino: one.ino, block: one.block, path: one.path })}`),
-    };
+  mount: (device, options) => mount(device, { ...mountOptionsOf(options), ...way }),
+  *check(device) {
+    return summaryOf(yield* check(device), ({ ino, block, path }) => ({ ino, block, path }));
   },
-  *structures(device) {
-    const bytes = new Uint8Array(device.sizeBytes);
-    yield* submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length });
-    return minixStructures(bytes);
-  },
+  structures: structuresBy(minixStructures),
 });
 
 export const minix = driverFor('minix', { io: 'iomap', directories: 'buffer-cache' });
@@ -142,26 +127,12 @@ export function mkfsMinix(path: string, kib: number, args: readonly string[]): v
   oracle('mkfs-minix').run([...args, path, String(kib)], { expect: [0] });
 }
 
-/** Few and small files, for images of half a MiB. */
-const SMALL: Profile = {
-  ...PROFILES.mixed,
-  name: 'small',
-  filesTarget: 40,
-  dirsTarget: 10,
-  bytesTarget: 150_000,
-  writeMax: 6000,
-  fileMax: 40_000,
-  sparseMax: 2 ** 24,
-  depthMax: 4,
-  full: true,
-};
-
 /** Small images that our own driver made and filled: the sound ones that hostile and damaged ones are made from. */
 export function smallBases(formats: readonly NamedFormat[] = [...PLAIN_FORMATS, ...BLOCK_FORMATS, ...ODD_FORMATS]): HostileBase[] {
   return formats.map(({ name, options, version }, n) => {
     const sizeBytes = ((options.blockSize ?? 1024) > 1024 || name.includes('zones') ? 1536 : 640) * 1024;
     const at = { ...options, inodes: 128 };
-    const profile = profileFor(SMALL, version);
+    const profile = profileFor(PROFILES.small, version);
     const host = imageHost({ driver: minixFor(at), sizeBytes, format: at, judge: false });
     const model = new Model({ full: true, nameMax: nameMaxOf(options, version), limits: limitsOf(version) });
     runSync(runWorkload({ host, model, profile, seed: n + 1, ops: 400, checkEvery: 400 }));
