@@ -17,6 +17,7 @@ export { conversionOf, type Conversion } from './conversion.js';
 export { isHole, type DirBlock } from './dir-block.js';
 export { dirHome, type DirHome, type DirHomeKind, type DirHost, type MappedDir } from './dir-home.js';
 export { Evicted } from './evicted.js';
+export { InodeTable, type InodeTableFormat, type InodeTableHost, type TableInode, type TablePlace } from './inode-table.js';
 export { DirState, LinearDirs, newFound, type EntryFormat, type Found, type StatefulDir, type TakeEntry } from './linear-dir.js';
 export { DeviceWriter, wipeSignatures } from './device-writer.js';
 export { Findings, type Finding, type FindingPlace, type Severity } from './findings.js';

@@ -14,6 +14,7 @@ import type { PageCache } from '@iomap/page-cache';
 import type { DirHome } from './dir-home.js';
 import { flushFile, flushFiles, type DirtyFile, type DirtyFiles } from './dirty-files.js';
 import type { Evicted } from './evicted.js';
+import type { InodeTable, TableInode } from './inode-table.js';
 import type { StatefulDir } from './linear-dir.js';
 import type { NamedInode } from './namei.js';
 import type { ReservationHolder } from './reservation.js';
@@ -22,8 +23,7 @@ import type { ReservationHolder } from './reservation.js';
 const DIRTY_INODES_MAX = 16_384;
 
 /** What the life of a mount needs of an inode in core. */
-export type MountedInode<I> = DirtyFile & NamedInode<I> & ReservationHolder & StatefulDir & {
-  readonly isDirty: boolean;
+export type MountedInode<I> = DirtyFile & NamedInode<I> & ReservationHolder & StatefulDir & TableInode & {
   /** The vfs has let go of this object: nothing of it is written any more. */
   isGone: boolean;
 };
@@ -35,6 +35,7 @@ export interface MountHost<I extends MountedInode<I>> extends DirtyFiles<I> {
   readonly readOnly: boolean;
   readonly shutdownError: FsError | undefined;
   readonly dirtyInodes: Set<I>;
+  readonly inodeTable: InodeTable<I>;
   /** Inodes whose object was let go while their metadata was not yet on the device. */
   readonly evicted: Evicted;
   checkWritable(): void;
@@ -46,9 +47,6 @@ export interface MountFormat<I> {
   readonly home: DirHome<I>;
   /** Drops what is kept in core about a directory. */
   forgetDir(dir: I): void;
-  /** Encodes a dirty inode into its table; `owner`: whose fsync must write that block. */
-  writeInode(inode: I, owner?: object): Io<void>;
-  writeInodes(): Io<void>;
   /** Takes back an inode that no entry leads to. */
   destroyInode(inode: I): Io<void>;
   /** Puts what is counted in core into its buffers. Absent: nothing is. */
@@ -92,7 +90,7 @@ export class MountLife<I extends MountedInode<I>> {
     const host = this.#host;
     host.checkWritable();
     const result = yield* guarded(host, io);
-    if (host.dirtyInodes.size > DIRTY_INODES_MAX) yield* this.#format.writeInodes();
+    if (host.dirtyInodes.size > DIRTY_INODES_MAX) yield* host.inodeTable.writeAll();
     if (host.buffers.overDirty) yield* host.buffers.balance();
     // Blocks of directories that live there: who changes one in place waits for no memory.
     if (host.pages.dirtyBytes > host.pages.dirtyLimitBytes) yield* host.pages.balanceDirty();
@@ -111,7 +109,7 @@ export class MountLife<I extends MountedInode<I>> {
     } else if (canWrite) {
       inode.untoldError = undefined; // a sync told it, and no file is open to ask
       if (inode.mappingIfAny !== undefined) yield* flushFile(host, inode);
-      if (inode.isDirty) yield* this.#format.writeInode(inode);
+      if (inode.isDirty) yield* host.inodeTable.write(inode);
       host.evicted.add(inode.ino);
     }
     if (inode.mappingIfAny !== undefined) {
@@ -135,7 +133,7 @@ export class MountLife<I extends MountedInode<I>> {
   }
 
   *#fsyncMetadata(inode: I): Io<void> {
-    const { buffers, evicted } = this.#host;
+    const { buffers, evicted, inodeTable } = this.#host;
     const { home } = this.#format;
     const evictions = evicted.count;
     /** Those that are made durable, with the count of their names then. */
@@ -145,7 +143,7 @@ export class MountLife<I extends MountedInode<I>> {
       seen.set(at, at.nameCount);
       if (at !== inode && at.isDirectory && !at.isGone) yield* home.flush(at);
       if (at.isGone || evicted.has(at.ino)) isAll = true;
-      if (!at.isGone) yield* this.#format.writeInode(at, at);
+      if (!at.isGone) yield* inodeTable.write(at, at);
       if (!isAll) yield* buffers.syncOwner(at);
     }
     if (isAll) {
@@ -171,7 +169,7 @@ export class MountLife<I extends MountedInode<I>> {
     const { buffers, evicted } = this.#host;
     // What is evicted from here on may miss this sync.
     const evictions = evicted.count;
-    yield* this.#format.writeInodes();
+    yield* this.#host.inodeTable.writeAll();
     if (this.#format.writeCounts !== undefined) yield* this.#format.writeCounts();
     yield* buffers.sync();
     // Orders: everything that was written is durable before sync returns.

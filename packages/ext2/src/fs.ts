@@ -20,7 +20,6 @@ import { Directories } from './dir.js';
 import { ext2DirHome } from './dir-home.js';
 import { groupHead } from './geometry.js';
 import { S_IFLNK, TIME_MAX_SEC_LARGE, TIME_MAX_SEC_SMALL, TIME_MIN_SEC, type Ext2InodeInCore } from './inode.js';
-import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
 import { destroyInode, keepIndexFlag, namesOf, newInode } from './namei.js';
 import { EXT2_MAGIC, LINK_MAX, NAME_LEN_MAX, ROOT_INO } from './ondisk.js';
 import { writeSuper } from './super-write.js';
@@ -53,8 +52,6 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
       forgetDir: (dir) => {
         this.#dirs.forget(dir);
       },
-      writeInode: (inode, owner) => writeInode(volume, inode, owner),
-      writeInodes: () => writeInodes(volume),
       destroyInode: (inode) => destroyInode(volume, inode, volume.env.now()),
       *writeCounts() {
         yield* volume.groups.writeBack(volume.buffers);
@@ -95,11 +92,11 @@ export class Ext2FileSystem implements FileSystem<Ext2InodeInCore> {
   // Inodes -------------------------------------------------------------------------------------------------------------
 
   readInode(ino: number): Io<Ext2InodeInCore> {
-    return readInode(this.volume, ino);
+    return this.volume.inodeTable.read(ino);
   }
 
   peekInode(ino: number): Ext2InodeInCore | undefined {
-    return peekInode(this.volume, ino);
+    return this.volume.inodeTable.peek(ino);
   }
 
   isEvictable(inode: Ext2InodeInCore): boolean {

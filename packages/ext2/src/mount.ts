@@ -5,7 +5,6 @@ import { FsError, systemEnv, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
 import { Ext2FileSystem } from './fs.js';
 import { readGroups } from './groups.js';
-import { readInode } from './inode-table.js';
 import { ROOT_INO, STATE_VALID } from './ondisk.js';
 import { mountOptionsSchema, type MountOptions } from './options.js';
 import { decodeSuper, readSuperBytes, type SuperInfo } from './super.js';
@@ -61,7 +60,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Ext2
     legacy: data.io === 'legacy',
   });
   failed.volume = volume;
-  const root = yield* readInode(volume, ROOT_INO);
+  const root = yield* volume.inodeTable.read(ROOT_INO);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'i_mode' } });
   if (!readOnly) {
     yield* writeSuper(volume, { state: info.state & ~STATE_VALID, countMount: true });

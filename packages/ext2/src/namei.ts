@@ -17,7 +17,6 @@ import {
   S_IFLNK,
   S_IFREG,
 } from './inode.js';
-import { writeInode } from './inode-table.js';
 import { LINK_MAX, NAME_LEN_MAX } from './ondisk.js';
 import type { Volume } from './volume.js';
 import { inheritAcl, releaseXattrBlock } from './xattr.js';
@@ -86,7 +85,7 @@ export function* destroyInode(vol: Volume, inode: Ext2InodeInCore, now: Timespec
   inode.dtime = Math.max(1, now.sec % 2 ** 32);
   vol.markInodeDirty(inode);
   // In its table before its number is free: whoever gets the number next must not be overwritten by this object.
-  yield* writeInode(vol, inode);
+  yield* vol.inodeTable.write(inode);
   inode.isGone = true;
   yield* freeInode(vol, inode.ino, isDirectory);
 }

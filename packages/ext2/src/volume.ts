@@ -21,6 +21,7 @@ import {
   type BlockRun,
   type DirHomeKind,
   type FilesHost,
+  type InodeTable,
   type MapHost,
   type MapShape,
   type MountHost,
@@ -35,6 +36,7 @@ import { fileSizeMax, noteSize } from './file-size.js';
 import { groupFirstBlock } from './geometry.js';
 import type { Groups } from './groups.js';
 import { NDIR_BLOCKS, type Ext2InodeInCore } from './inode.js';
+import { inodeTableOf } from './inode-table.js';
 import type { SuperInfo } from './super.js';
 import type { XattrBlockCache } from './xattr-block.js';
 
@@ -75,6 +77,7 @@ export class Volume implements MapHost<Ext2InodeInCore>, FilesHost<Ext2InodeInCo
   readonly map: BlockMap<Ext2InodeInCore>;
   readonly space: BitmapSpace;
   readonly dirtyInodes = new Set<Ext2InodeInCore>();
+  readonly inodeTable: InodeTable<Ext2InodeInCore>;
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles = new Set<Ext2InodeInCore>();
   /** Inodes whose object was let go while their metadata was not yet on the device: an fsync of one writes all metadata. */
@@ -110,6 +113,7 @@ export class Volume implements MapHost<Ext2InodeInCore>, FilesHost<Ext2InodeInCo
     this.space = blockSpace(this);
     this.fileSizeMax = fileSizeMax(this);
     this.makeMapping = (inode) => mapMapping(this, this.pages, inode);
+    this.inodeTable = inodeTableOf(this);
     this.writebackOps = mapWritebackOps(this);
     this.bufferOps = parts.legacy ? mapBufferOps(this, { runs: true, mpage: true }) : undefined;
     const seed = new Uint8Array(4);

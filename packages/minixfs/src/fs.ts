@@ -6,7 +6,6 @@ import { FsError, type Io, type Timespec } from '@iomap/io';
 import type { DirEmit, FiemapExtent, FileSystem, FsTraits, IoHow, MappedData, Name, NewInode, SetAttr, StatFs } from '@iomap/vfs';
 import { Directories } from './dir.js';
 import { TIME_MAX_SEC, type MinixInode } from './inode.js';
-import { peekInode, readInode, writeInode, writeInodes } from './inode-table.js';
 import { checkOwner, destroyInode, namesOf, newInode } from './namei.js';
 import { ROOT_INO, S_IFLNK } from './ondisk.js';
 import { writeState } from './super-write.js';
@@ -39,8 +38,6 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
       forgetDir: (dir) => {
         this.#dirs.forget(dir);
       },
-      writeInode: (inode, owner) => writeInode(volume, inode, owner),
-      writeInodes: () => writeInodes(volume),
       destroyInode: (inode) => destroyInode(volume, inode),
       // Version 3 has no state.
       ...(info.version === 3 ? {} : { restoreState: () => writeState(volume, info.state) }),
@@ -77,11 +74,11 @@ export class MinixFileSystem implements FileSystem<MinixInode> {
   // Inodes -------------------------------------------------------------------------------------------------------------
 
   readInode(ino: number): Io<MinixInode> {
-    return readInode(this.volume, ino);
+    return this.volume.inodeTable.read(ino);
   }
 
   peekInode(ino: number): MinixInode | undefined {
-    return peekInode(this.volume, ino);
+    return this.volume.inodeTable.peek(ino);
   }
 
   isEvictable(inode: MinixInode): boolean {

@@ -5,7 +5,6 @@ import { FsError, systemEnv, type Io } from '@iomap/io';
 import { PageCache } from '@iomap/page-cache';
 import { findBitOrder } from './bit-order.js';
 import { MinixFileSystem } from './fs.js';
-import { readInode } from './inode-table.js';
 import { ROOT_INO, STATE_VALID } from './ondisk.js';
 import { BIT_ORDERS, mountOptionsSchema, type MountOptions } from './options.js';
 import { readSuper } from './super.js';
@@ -48,7 +47,7 @@ export function* mount(device: BlockDevice, options: MountOptions = {}): Io<Mini
     directories: data.directories,
   });
   failed.volume = volume;
-  const root = yield* readInode(volume, ROOT_INO);
+  const root = yield* volume.inodeTable.read(ROOT_INO);
   if (!root.isDirectory) throw new FsError('EUCLEAN', { why: 'the root is no directory', detail: { ino: root.ino, field: 'i_mode' } });
   if (!readOnly && info.version !== 3) {
     yield* writeState(volume, info.state & ~STATE_VALID);

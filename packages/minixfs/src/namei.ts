@@ -8,7 +8,7 @@ import { FsError, type Io } from '@iomap/io';
 import type { NewInode } from '@iomap/vfs';
 import type { Directories } from './dir.js';
 import { MinixInode } from './inode.js';
-import { allocInode, freeInode, writeInode } from './inode-table.js';
+import { allocInode, freeInode } from './inode-table.js';
 import { S_IFBLK, S_IFCHR } from './ondisk.js';
 import type { Volume } from './volume.js';
 
@@ -59,7 +59,7 @@ export function* destroyInode(vol: Volume, inode: MinixInode): Io<void> {
   inode.block.fill(0);
   vol.markInodeDirty(inode);
   // In its table before its number is free: whoever gets the number next must not be overwritten by this object.
-  yield* writeInode(vol, inode);
+  yield* vol.inodeTable.write(inode);
   inode.isGone = true;
   yield* freeInode(vol, inode.ino);
 }

@@ -19,6 +19,7 @@ import {
   type BlockRun,
   type DirHomeKind,
   type FilesHost,
+  type InodeTable,
   type MapHost,
   type MapShape,
   type MountHost,
@@ -29,6 +30,7 @@ import { corrupt, FsError, type Env, type Io, type Timespec } from '@iomap/io';
 import type { WritebackOps } from '@iomap/iomap-core';
 import type { AddressSpace, PageCache } from '@iomap/page-cache';
 import { TIME_MAX_SEC, type MinixInode } from './inode.js';
+import { inodeTableOf } from './inode-table.js';
 import { DIRECT_ZONES } from './ondisk.js';
 import type { SuperInfo } from './super.js';
 import { InodeSpace, ZoneSpace } from './zones.js';
@@ -66,6 +68,7 @@ export class Volume implements MapHost<MinixInode>, FilesHost<MinixInode>, Mount
   /** A mount in the old way; Linux's minix mapped a block at a time and knew no mpage. */
   readonly bufferOps: BufferOps<MinixInode> | undefined;
   readonly dirtyInodes = new Set<MinixInode>();
+  readonly inodeTable: InodeTable<MinixInode>;
   /** Files that may have dirty data in the page cache. */
   readonly dirtyFiles = new Set<MinixInode>();
   /** Inodes whose object was let go while their metadata was not yet on the device: an fsync of one writes all metadata. */
@@ -94,6 +97,7 @@ export class Volume implements MapHost<MinixInode>, FilesHost<MinixInode>, Mount
       treeBytes: info.blockSize,
     };
     this.map = new BlockMap<MinixInode>(this);
+    this.inodeTable = inodeTableOf(this);
     this.writebackOps = mapWritebackOps(this);
     this.bufferOps = parts.legacy ? mapBufferOps(this, { runs: false, mpage: false }) : undefined;
     this.makeMapping = (inode) => mapMapping(this, this.pages, inode);
