@@ -6,9 +6,16 @@ import type { XfsInode } from './inode.js';
 import { DIR2_DATA_HDR_BYTES, DIR3_DATA_HDR_BYTES, DIR_LEAF } from './ondisk-trees.js';
 import type { Volume } from './volume.js';
 
+/** Character codes of names of up to 64 bytes, by length: a view for each name would take longer than the name. */
+const codes = Array.from({ length: 65 }, (_, length) => new Array<number>(length).fill(0));
+
 /** One flat string, not a chain of concatenations: it becomes the key of a map. */
-export const latin1 = (bytes: Uint8Array, from: number, to: number): Name =>
-  Reflect.apply(String.fromCharCode, undefined, bytes.subarray(from, to)) as Name;
+export function latin1(bytes: Uint8Array, from: number, to: number): Name {
+  const list = codes[to - from];
+  if (list === undefined) return Reflect.apply(String.fromCharCode, undefined, bytes.subarray(from, to)) as Name;
+  for (let i = 0; i < list.length; i++) list[i] = bytes[from + i] ?? 0;
+  return Reflect.apply(String.fromCharCode, undefined, list);
+}
 
 export const bad = (inode: XfsInode, why: string, field: string): FsError => corrupt(why, { ino: inode.ino, field });
 

@@ -44,35 +44,36 @@ interface InlineHead {
   readonly start: number;
 }
 
-const inoAt = (view: DataView, at: number, width: number): number =>
+const inoAt = (bytes: Uint8Array, at: number, width: number): number =>
   // The topmost byte of an 8-byte number may carry other bits in old formats.
-  width === 8 ? (view.getUint32(at) % 2 ** 24) * 2 ** 32 + view.getUint32(at + 4) : view.getUint32(at);
+  width === 8 ? (wordAt(bytes, at) % 2 ** 24) * 2 ** 32 + wordAt(bytes, at + 4) : wordAt(bytes, at);
 
 function inlineHead(inode: XfsInode): InlineHead {
-  const { view } = inode.data;
+  // No view: to make one takes longer than to read these few bytes.
+  const { bytes } = inode.data;
   if (inode.size < 6) throw bad(inode, 'an inline directory without a head', 'di_size');
-  const width = view.getUint8(1) === 0 ? 4 : 8;
+  const width = bytes[1] === 0 ? 4 : 8;
   const start = 2 + width;
   if (inode.size < start) throw bad(inode, 'an inline directory without a head', 'di_size');
-  return { count: view.getUint8(0), width, parent: inoAt(view, 2, width), start };
+  return { count: bytes[0] ?? 0, width, parent: inoAt(bytes, 2, width), start };
 }
 
 /** Calls `visit` for each inline entry until it answers false. @throws FsError EUCLEAN */
 function eachInline(vol: Volume, inode: XfsInode, visit: (name: Name, ino: number, ftype: number, offset: number) => boolean): void {
-  const { bytes, view } = inode.data;
+  const { bytes } = inode.data;
   const { count, width, start } = inlineHead(inode);
   const extra = vol.info.hasFtype ? 1 : 0;
   let at = start;
   let before = 0;
   for (let i = 0; i < count; i++) {
-    const length = at + 3 <= inode.size ? view.getUint8(at) : 0;
+    const length = at + 3 <= inode.size ? (bytes[at] ?? 0) : 0;
     const end = at + 3 + length + extra + width;
-    const offset = length === 0 ? 0 : view.getUint16(at + 1);
+    const offset = length === 0 ? 0 : (bytes[at + 1] ?? 0) * 256 + (bytes[at + 2] ?? 0);
     if (length === 0 || end > inode.size || offset <= before) throw bad(inode, 'an inline directory entry is cut short', 'namelen');
     checkName(inode, bytes, at + 3, at + 3 + length);
     const name = latin1(bytes, at + 3, at + 3 + length);
-    const ftype = extra === 1 ? view.getUint8(at + 3 + length) : 0;
-    if (!visit(name, inoAt(view, end - width, width), ftype, offset)) return;
+    const ftype = extra === 1 ? (bytes[at + 3 + length] ?? 0) : 0;
+    if (!visit(name, inoAt(bytes, end - width, width), ftype, offset)) return;
     before = offset;
     at = end;
   }
@@ -259,7 +260,7 @@ function listBlock(vol: Volume, inode: XfsInode, block: DirBlock, base: number, 
     checkName(inode, bytes, start, start + length);
     const name = latin1(bytes, start, start + length);
     const ftype = extra === 1 ? view.getUint8(start + length) : 0;
-    if (!emit(name, inoAt(view, offset - base, 8), typeOf(ftype), base + at)) return false;
+    if (!emit(name, inoAt(bytes, offset - base, 8), typeOf(ftype), base + at)) return false;
   }
   return true;
 }
