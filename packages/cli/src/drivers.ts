@@ -113,9 +113,33 @@ export interface BulkTree {
   readonly options: BulkOptions;
 }
 
-/** Detection order. */
-export const DRIVERS: readonly { readonly type: string; readonly load: () => Promise<Driver> }[] = [
-  { type: 'ext2', load: async () => (await import('./drivers/ext2.js')).ext2Driver },
-  { type: 'minix', load: async () => (await import('./drivers/minix.js')).minixDriver },
-  { type: 'xfs', load: async () => (await import('./drivers/xfs.js')).xfsDriver },
+/** Bytes from a device's start that `isLikely` looks at. */
+export const HEAD_BYTES = 2048;
+
+const MINIX_MAGICS = [0x137f, 0x138f, 0x2468, 0x2478];
+
+/** Either byte order. */
+const isMinix = (head: DataView): boolean =>
+  [true, false].some((little) => MINIX_MAGICS.includes(head.getUint16(0x410, little)) || head.getUint16(0x418, little) === 0x4d5a);
+
+/**
+ * Detection order. `isLikely` says by the first `HEAD_BYTES` of a device (zeroes beyond its end) whether its driver is worth
+ * loading: true wherever `probe` is.
+ */
+export const DRIVERS: readonly {
+  readonly type: string;
+  readonly isLikely: (head: DataView) => boolean;
+  readonly load: () => Promise<Driver>;
+}[] = [
+  {
+    type: 'ext2',
+    isLikely: (head) => head.getUint16(0x438, true) === 0xef53,
+    load: async () => (await import('./drivers/ext2.js')).ext2Driver,
+  },
+  { type: 'minix', isLikely: isMinix, load: async () => (await import('./drivers/minix.js')).minixDriver },
+  {
+    type: 'xfs',
+    isLikely: (head) => head.getUint32(0) === 0x5846_5342,
+    load: async () => (await import('./drivers/xfs.js')).xfsDriver,
+  },
 ];

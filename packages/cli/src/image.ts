@@ -6,10 +6,10 @@
  */
 import { statSync } from 'node:fs';
 import type { BlockDevice } from '@iomap/block-device';
-import { runSync } from '@iomap/io';
+import { runSync, submitBio } from '@iomap/io';
 import type { FileSystem } from '@iomap/vfs';
 import type { Context } from './context.js';
-import { DRIVERS, type Driver } from './drivers.js';
+import { DRIVERS, HEAD_BYTES, type Driver } from './drivers.js';
 import { at, CommandError, placed, UsageError } from './errors.js';
 import type { Editor } from './editor.js';
 import type { ImageTarget } from './target.js';
@@ -65,7 +65,6 @@ const FOREIGN: readonly (readonly [pos: number, magic: string, what: string])[] 
 async function lookAt(device: BlockDevice, target: ImageTarget): Promise<string> {
   if (statSync(target.image).isFile() && statSync(target.image).size === 0) return 'the file is empty';
   const { readPartitions } = await import('@iomap/block-device');
-  const { submitBio } = await import('@iomap/io');
   const bytes = new Uint8Array(Math.min(device.sizeBytes, 128 * 1024));
   if (bytes.length > 0) runSync(submitBio(device, { op: 'read', pos: 0, segments: [bytes], lengthBytes: bytes.length }));
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -82,7 +81,15 @@ async function lookAt(device: BlockDevice, target: ImageTarget): Promise<string>
 
 /** The driver whose filesystem is on the device; undefined when none knows it. */
 export async function detect(device: BlockDevice): Promise<Driver | undefined> {
-  for (const { load } of DRIVERS) {
+  const head = new Uint8Array(HEAD_BYTES);
+  const there = Math.min(HEAD_BYTES, device.sizeBytes);
+  const segment = new Uint8Array(Math.ceil(there / device.sectorSize) * device.sectorSize);
+  if (segment.length > 0 && segment.length <= device.sizeBytes) {
+    runSync(submitBio(device, { op: 'read', pos: 0, segments: [segment], lengthBytes: segment.length }));
+    head.set(segment.subarray(0, HEAD_BYTES));
+  }
+  for (const { isLikely, load } of DRIVERS) {
+    if (!isLikely(new DataView(head.buffer))) continue;
     const driver = await load();
     if (runSync(driver.probe(device))) return driver;
   }
