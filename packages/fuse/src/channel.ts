@@ -73,7 +73,8 @@ export class Channel {
     this.at = REQUEST_AT + FuseInHeader.size;
     // Extensions (security contexts, supplementary groups) lie behind the arguments; none is negotiated.
     this.end = REQUEST_AT + length - view.getUint16(REQUEST_AT + IN.total_extlen, true) * 8;
-    this.entered.length = 0;
+    // Seldom more than one: setting `length` is a call into the runtime, with every request.
+    while (this.entered.length > 0) this.entered.pop();
     this.error = 0;
     return this.end >= this.at;
   }

@@ -46,9 +46,14 @@ export function* lookupAt(caller: Caller, dir: Inode, name: Name): Io<Inode> {
   return inode;
 }
 
-function newInode(caller: Caller, dir: Inode, mode: number, rdev: number): NewInode {
+function newInode(caller: Caller, dir: Inode, mode: number, rdev: number, asked?: number): NewInode {
   const owner = ownershipIn(caller.cred, dir, mode);
-  return { ...owner, rdev, now: caller.core.now() };
+  const now = caller.core.now();
+  // Named one by one: a spread object is put together by the runtime, with every file made.
+  const { uid, gid } = owner;
+  return asked === undefined
+    ? { uid, gid, mode: owner.mode, rdev, now }
+    : { uid, gid, mode: owner.mode, rdev, now, asked };
 }
 
 /** With the directory locked: makes `name`, which must not exist. The umask, or a default ACL in its place, applies to `asked`. */
@@ -58,7 +63,7 @@ export function* createLocked(caller: Caller, dir: Inode, name: Name, asked: num
   core.checkWritable();
   checkCreate(caller.cred, dir);
   if (isDirectory(mode) && dir.nlink >= core.fs.traits.linkMax) throw new FsError('EMLINK');
-  const inode = yield* core.fs.create(dir, name, { ...newInode(caller, dir, mode, rdev), asked });
+  const inode = yield* core.fs.create(dir, name, newInode(caller, dir, mode, rdev, asked));
   core.inodes.add(inode);
   if (isDirectory(mode)) {
     const state = stateOf(inode);

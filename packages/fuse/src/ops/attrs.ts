@@ -39,17 +39,16 @@ function timeOf(channel: Channel, secAt: number, nsecAt: number): Timespec {
 
 /** What the request changes, as the vfs has it. The kernel tells which time is "now", which needs fewer rights. */
 function changeOf(channel: Channel, valid: number): Parameters<Session['vfs']['setattrAt']>[1] {
-  const has = (bit: number): boolean => (valid & bit) !== 0;
-  const time = (bit: number, nowBit: number, secAt: number, nsecAt: number): Timespec | 'now' | undefined =>
-    !has(bit) ? undefined : has(nowBit) ? 'now' : timeOf(channel, secAt, nsecAt);
+  const atimeNow = (valid & FATTR.ATIME_NOW) !== 0;
+  const mtimeNow = (valid & FATTR.MTIME_NOW) !== 0;
   return {
-    mode: has(FATTR.MODE) ? channel.u32(S.mode) & 0o7777 : undefined,
-    uid: has(FATTR.UID) ? channel.u32(S.uid) : undefined,
-    gid: has(FATTR.GID) ? channel.u32(S.gid) : undefined,
-    size: has(FATTR.SIZE) ? channel.count(S.size) : undefined,
-    atime: time(FATTR.ATIME, FATTR.ATIME_NOW, S.atime, S.atimensec),
-    mtime: time(FATTR.MTIME, FATTR.MTIME_NOW, S.mtime, S.mtimensec),
-    opened: has(FATTR.FH),
+    mode: (valid & FATTR.MODE) === 0 ? undefined : channel.u32(S.mode) & 0o7777,
+    uid: (valid & FATTR.UID) === 0 ? undefined : channel.u32(S.uid),
+    gid: (valid & FATTR.GID) === 0 ? undefined : channel.u32(S.gid),
+    size: (valid & FATTR.SIZE) === 0 ? undefined : channel.count(S.size),
+    atime: (valid & FATTR.ATIME) === 0 ? undefined : atimeNow ? 'now' : timeOf(channel, S.atime, S.atimensec),
+    mtime: (valid & FATTR.MTIME) === 0 ? undefined : mtimeNow ? 'now' : timeOf(channel, S.mtime, S.mtimensec),
+    opened: (valid & FATTR.FH) !== 0,
   };
 }
 
