@@ -173,6 +173,9 @@ function* mendRoot(work: Work): Io<void> {
 /** Links without a target are no files: they go. So do directories without a first block for which there is no room. */
 function* dropBroken(work: Work): Io<void> {
   const { image, inodes } = work;
+  const root = inodes.get(ROOT_INO);
+  // The root before all others: without it nothing has a name.
+  if (root !== undefined) yield* new DirUnderRepair(work, root).ensure(0);
   for (const inode of [...inodes.values()]) {
     if (isDirectory(inode)) {
       if (inode.ino === ROOT_INO || (yield* new DirUnderRepair(work, inode).ensure(0))) continue;

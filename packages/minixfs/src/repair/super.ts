@@ -4,14 +4,13 @@
  */
 import { countSet } from '@iomap/block-map';
 import type { BlockDevice } from '@iomap/block-device';
-import { corrupt, FsError, submitBio, type Io } from '@iomap/io';
-import { normalFirstZone } from '../check.js';
-import { buildSuper } from '../mkfs.js';
+import { corrupt, submitBio, type FsError, type Io } from '@iomap/io';
 import { BITMAP_BLOCK, Minix3Super, MinixInodeV1, MinixInodeV2, MinixSuper, ROOT_INO, S_IFDIR, SUPER_POS, VARIANTS, type Variant } from '../ondisk.js';
-import { decodeSuper, readSuperBytes, shapeOf, variantOf, zoneBits, type SuperInfo } from '../super.js';
-
-/** Bytes of a largest file below which a superblock's limit is not believed. */
-const LIMIT_MIN = 1024 * 1024;
+import { readSuperBytes, shapeOf, variantOf, zoneBits, type SuperInfo } from '../super.js';
+import { weigh, type Evidence } from './evidence.js';
+import { fieldsOf, superOf, tryDecode, type Fields } from './fields.js';
+import { fieldsOfBitmap, fieldsOfFrame, FrameSearch } from './frames.js';
+import { Peek } from './peek.js';
 
 export interface FoundSuper {
   readonly info: SuperInfo;
@@ -26,10 +25,27 @@ interface Candidate {
   readonly distance: number;
   /** Signs that it is not right, weighed. */
   readonly doubts: number;
+  /** Found in the image, not near the stored superblock: the image has to speak for it. */
+  readonly isGuess: boolean;
+  /** Magic, block and zone size are as stored. */
+  readonly keepsFrame: boolean;
 }
 
-/** Inode bitmaps of more blocks are not looked for where nothing of a superblock is left. */
-const IMAP_BLOCKS_MAX = 64;
+interface Weighed extends Candidate {
+  readonly evidence: Evidence;
+}
+
+/** Candidates near the stored superblock that are kept, and guesses. */
+const CANDIDATES_MAX = 8;
+const GUESSES_MAX = 96;
+/** Fields of a superblock that may be wrong before it counts as lost. */
+const FIELDS_MAX = 3;
+/** Inodes in use that must agree with the bitmap where there is no directory. */
+const AGREED_MIN = 2;
+/** Bytes of the magic, the zone size and the block size. */
+const FRAME_FIELDS = { v1: [0x10, 0x11, 0x0a, 0x0b], v3: [0x18, 0x19, 0x0c, 0x0d, 0x1c, 0x1d] } as const;
+/** What a search may read of the device in all. */
+const READ_BYTES = 1024 * 1024 * 1024;
 
 /** Inodes among which a directory is looked for. */
 const SAMPLE_INODES = 256;
@@ -43,7 +59,9 @@ const unique = (values: readonly number[]): number[] => [...new Set(values.filte
 class Search {
   readonly #device: BlockDevice;
   readonly #stored: Uint8Array;
-  best: Candidate | undefined;
+  /** What lies near the stored superblock, cheapest first; and what the image itself says. */
+  readonly candidates: Candidate[] = [];
+  readonly guesses: Candidate[] = [];
 
   constructor(device: BlockDevice, stored: Uint8Array) {
     this.#device = device;
@@ -61,20 +79,6 @@ class Search {
         for (const blockSize of sizes) {
           if (blockSize !== 1024 && blockSize !== 2048 && blockSize !== 4096) continue;
           yield* this.#variant(variant, littleEndian, blockSize);
-        }
-      }
-    }
-  }
-
-  /**
-   * Nothing of the superblock is left: looks for the root's inode where the table would begin behind bitmaps of so many blocks. The
-   * root's first zone is the first there is, which says how long the table is.
-   */
-  *fromRoot(): Io<void> {
-    for (const littleEndian of [true, false]) {
-      for (const variant of VARIANTS) {
-        for (const blockSize of variant.version === 3 ? [1024, 2048, 4096] : [1024]) {
-          for (let log = 0; blockSize * 2 ** log <= 65_536; log++) yield* this.#fromRootOf(variant, littleEndian, blockSize, log);
         }
       }
     }
@@ -99,80 +103,37 @@ class Search {
   }
 
   *#asFound(bytes: Uint8Array): Io<void> {
-    let info: SuperInfo;
-    try {
-      info = decodeSuper(bytes, this.#device.sizeBytes);
-    } catch (error) {
-      if (error instanceof FsError) return;
-      throw error;
-    }
-    if (info.firstDataZone !== normalFirstZone(info)) return;
-    // All of its fields fit one another: that is no accident, so less is asked of what they lead to.
-    const candidate = { info, bytes, distance: 1, doubts: yield* this.#doubts(info) };
-    if (this.best === undefined || cost(candidate) < cost(this.best)) this.best = candidate;
+    const info = tryDecode(bytes, this.#device.sizeBytes);
+    // All of its fields fit one another: that is no accident.
+    if (info !== undefined) this.#keep({ info, bytes, distance: 1, doubts: yield* this.#doubts(info), isGuess: true, keepsFrame: false });
   }
 
-  /**
-   * Nothing of the superblock and of the root is left: the last clear bit of the inode bitmap is the last free inode, which says
-   * how long the table is.
-   */
-  *fromBitmaps(): Io<void> {
+  /** Nothing of the superblock is left: what the directories say, and where there are none, the inode bitmap. */
+  *fromImage(peek: Peek): Io<void> {
+    const frames = yield* new FrameSearch(peek).run();
+    for (const frame of frames) {
+      for (const fields of yield* fieldsOfFrame(peek, frame)) this.#guess(fields);
+    }
+    if (frames.length > 0) return;
     for (const littleEndian of [true, false]) {
       for (const variant of VARIANTS) {
         for (const blockSize of variant.version === 3 ? [1024, 2048, 4096] : [1024]) {
-          for (let log = 0; blockSize * 2 ** log <= 65_536; log++) yield* this.#fromBitmapsOf(variant, littleEndian, blockSize, log);
+          for (const fields of yield* fieldsOfBitmap(peek, { variant, littleEndian, blockSize })) this.#guess(fields);
         }
       }
     }
   }
 
-  *#fromBitmapsOf(variant: Variant, littleEndian: boolean, blockSize: number, log: number): Io<void> {
-    const zoneSize = blockSize * 2 ** log;
-    const bits = blockSize * 8;
-    const { inodesPerBlock } = shapeOf(variant.version, variant.nameMax, blockSize);
-    const zones = Math.min(Math.floor(this.#device.sizeBytes / zoneSize), variant.version === 1 ? 0xffff : 2 ** 32 - 1);
-    for (let imap = 1; imap <= 8; imap++) {
-      const pos = (1 + imap) * blockSize;
-      if (pos + blockSize > this.#device.sizeBytes) return;
-      const block = new Uint8Array(blockSize);
-      yield* submitBio(this.#device, { op: 'read', pos, segments: [block], lengthBytes: blockSize });
-      let last = blockSize - 1;
-      while (last >= 0 && block[last] === 0xff) last--;
-      if (last < 0) continue;
-      // To whole blocks of the table; the order of bits inside words is not known yet.
-      const about = (imap - 1) * bits + last * 8;
-      for (const guess of littleEndian ? [about] : [about, about + 64, about - 64]) {
-        const inodes = Math.ceil(Math.max(1, guess) / inodesPerBlock) * inodesPerBlock;
-        const table = inodes / inodesPerBlock;
-        for (const zmap of unique([Math.ceil(zones / bits), Math.ceil(zones / bits) - 1])) {
-          const first = Math.ceil((2 + imap + zmap + table) / 2 ** log);
-          yield* this.#consider(variant, { littleEndian, blockSize, zoneSize, inodes, zones, imap, zmap, first, max: 0 });
-        }
-      }
-    }
+  #guess(fields: Fields): void {
+    const found = superOf(fields, this.#device.sizeBytes);
+    if (found !== undefined) this.#keep({ ...found, distance: this.#distance(fields.variant, found.bytes), doubts: 0, isGuess: true, keepsFrame: false });
   }
 
-  *#fromRootOf(variant: Variant, littleEndian: boolean, blockSize: number, log: number): Io<void> {
-    const zoneSize = blockSize * 2 ** log;
-    const bits = blockSize * 8;
-    const shape = shapeOf(variant.version, variant.nameMax, blockSize);
-    const zones = Math.min(Math.floor(this.#device.sizeBytes / zoneSize), variant.version === 1 ? 0xffff : 2 ** 32 - 1);
-    const layout = variant.version === 1 ? MinixInodeV1 : MinixInodeV2;
-    for (let imap = 1; imap <= IMAP_BLOCKS_MAX; imap++) {
-      for (const zmap of unique([Math.ceil(zones / bits), Math.ceil(zones / bits) - 1])) {
-        const pos = (2 + imap + zmap) * blockSize;
-        if (pos + blockSize > this.#device.sizeBytes) return;
-        const table = new Uint8Array(blockSize);
-        yield* submitBio(this.#device, { op: 'read', pos, segments: [table], lengthBytes: blockSize });
-        const root = layout.in(littleEndian).at(table);
-        if ((root.i_mode & 0o170000) !== S_IFDIR || root.i_nlinks < 2) continue;
-        const first = root.i_zone.get(0);
-        if (first > 0xffff) continue;
-        const inodes = Math.min((first * 2 ** log - 2 - imap - zmap) * shape.inodesPerBlock, variant.version === 3 ? 2 ** 32 - 2 : 0xffff);
-        if (inodes < 1 || Math.ceil((inodes + 1) / bits) !== imap) continue;
-        yield* this.#consider(variant, { littleEndian, blockSize, zoneSize, inodes, zones, imap, zmap, first, max: 0 });
-      }
-    }
+  /** The same filesystem with so many zones: where the device is larger than it. */
+  withZones(of: Candidate, zones: number): Candidate | undefined {
+    const fields = fieldsOf(of.info);
+    const found = fields === undefined ? undefined : superOf({ ...fields, zones, max: 0 }, this.#device.sizeBytes);
+    return found === undefined ? undefined : { ...of, ...found };
   }
 
   #raw(variant: Variant, littleEndian: boolean): { inodes: number; zones: number; imap: number; zmap: number; first: number; log: number; blockSize: number; max: number } {
@@ -204,7 +165,7 @@ class Search {
             for (const inodes of unique([raw.inodes, Math.min(filled, inodesMax)])) {
               const table = Math.ceil(inodes / shape.inodesPerBlock);
               for (const first of unique([raw.first, Math.ceil((2 + imap + zmap + table) / per)])) {
-                yield* this.#consider(variant, { littleEndian, blockSize, zoneSize, inodes, zones, imap, zmap, first, max: raw.max });
+                yield* this.#consider({ variant, littleEndian, blockSize, zoneSize, inodes, zones, imap, zmap, first, max: raw.max });
               }
             }
           }
@@ -213,40 +174,27 @@ class Search {
     }
   }
 
-  *#consider(
-    variant: Variant,
-    of: { littleEndian: boolean; blockSize: number; zoneSize: number; inodes: number; zones: number; imap: number; zmap: number; first: number; max: number },
-  ): Io<void> {
-    if (of.first > 0xffff || of.imap > 0xffff || of.zmap > 0xffff) return;
-    const standard = variant.version === 1 ? 268_966_912 : 2 ** 31 - 1;
-    const built = buildSuper({
-      ...shapeOf(variant.version, variant.nameMax, of.blockSize),
-      ...variant,
-      littleEndian: of.littleEndian,
-      blockSize: of.blockSize,
-      zoneSize: of.zoneSize,
-      inodesCount: of.inodes,
-      zonesCount: of.zones,
-      firstDataZone: of.first,
-      imapBlocks: of.imap,
-      zmapBlocks: of.zmap,
-      zmapBlock: 0,
-      tableBlock: 0,
-      tableBlocks: 0,
-      fileSizeMax: of.max < LIMIT_MIN ? standard : of.max,
-    });
-    let info: SuperInfo;
-    try {
-      info = decodeSuper(built, this.#device.sizeBytes);
-    } catch (error) {
-      if (error instanceof FsError) return;
-      throw error;
+  *#consider(fields: Fields): Io<void> {
+    const found = superOf(fields, this.#device.sizeBytes);
+    if (found === undefined) return;
+    const distance = this.#distance(fields.variant, found.bytes);
+    const worst = this.candidates.at(-1);
+    if (worst !== undefined && this.candidates.length >= CANDIDATES_MAX && distance >= cost(worst)) return;
+    const keepsFrame = FRAME_FIELDS[fields.variant.version === 3 ? 'v3' : 'v1'].every((at) => found.bytes[at] === this.#stored[at]);
+    this.#keep({ ...found, distance, doubts: yield* this.#doubts(found.info), isGuess: false, keepsFrame });
+  }
+
+  /** Keeps the cheapest, guesses all (there are few). */
+  #keep(one: Candidate): void {
+    if (one.isGuess) {
+      if (this.guesses.length < GUESSES_MAX) this.guesses.push(one);
+      return;
     }
-    if (info.firstDataZone !== normalFirstZone(info)) return;
-    const distance = this.#distance(variant, built);
-    if (this.best !== undefined && distance >= cost(this.best)) return;
-    const candidate = { info, bytes: built, distance, doubts: yield* this.#doubts(info) };
-    if (this.best === undefined || cost(candidate) < cost(this.best)) this.best = candidate;
+    const { candidates } = this;
+    let at = candidates.length;
+    while (at > 0 && cost(candidates[at - 1] ?? one) > cost(one)) at--;
+    candidates.splice(at, 0, one);
+    if (candidates.length > CANDIDATES_MAX) candidates.pop();
   }
 
   /** Fields of the stored superblock that would change; state and padding do not count. */
@@ -317,30 +265,93 @@ class Search {
   }
 }
 
+/** A tree's word is worth more than a field's of a superblock, and that more than a bitmap's. */
+const worth = ({ evidence, distance }: Weighed): number => evidence.tree + evidence.bitmaps - 2 * distance;
+
+/** Do two of them read the image in the same way, but for where things end? */
+const isSameFrame = ({ info: a }: Candidate, { info: b }: Candidate): boolean =>
+  a.magic === b.magic && a.littleEndian === b.littleEndian && a.blockSize === b.blockSize && a.zoneSize === b.zoneSize && a.tableBlock === b.tableBlock;
+
+/** Are inodes and zones at the same bytes? Then only what lies behind an indirect zone differs. */
+const isSamePlace = ({ info: a }: Candidate, { info: b }: Candidate): boolean =>
+  a.magic === b.magic && a.littleEndian === b.littleEndian && a.zoneSize === b.zoneSize && a.tableBlock * a.blockSize === b.tableBlock * b.blockSize;
+
+/** Does the image itself say that the guess is right: directories, or else a bitmap and inodes that agree? */
+const isSpokenFor = ({ evidence }: Weighed): boolean =>
+  evidence.tree > 0 && (evidence.directories > 0 || (evidence.inUse >= AGREED_MIN && evidence.agreement >= 0.9));
+
+/** The best of all, where it is clearly so. @throws FsError EUCLEAN when there is none, or two that differ */
+function choose(all: readonly Weighed[], device: BlockDevice): Candidate {
+  const lost = (why: string): FsError => corrupt(why, { device: device.name, pos: SUPER_POS });
+  const isNear = (one: Weighed): boolean =>
+    !one.isGuess && one.distance <= FIELDS_MAX && (one.keepsFrame || one.evidence.directories > 0);
+  // What is left of a superblock is believed, unless more directories speak for another.
+  const nearest = all.find(isNear);
+  // Of those that change as little, the one that the image speaks for most.
+  const [near] = all
+    .filter((one) => isNear(one) && nearest !== undefined && isSameFrame(one, nearest) && one.distance <= nearest.distance)
+    .sort((a, b) => worth(b) - worth(a));
+  const isBetter = (one: Weighed): boolean =>
+    near === undefined || (one.evidence.directories > near.evidence.directories && one.evidence.tree > near.evidence.tree);
+  const [best, ...others] = all.filter((one) => isSpokenFor(one) && isBetter(one)).sort((a, b) => worth(b) - worth(a));
+  if (best === undefined) {
+    if (near === undefined) throw lost('no superblock, and none that would fit');
+    return near;
+  }
+  for (const other of others) {
+    if (isSameFrame(best, other)) continue;
+    const margin = isSamePlace(best, other) ? 2 : Math.max(8, best.evidence.tree / 2);
+    if (worth(best) - worth(other) < margin) throw lost('no superblock, and more than one that would fit');
+  }
+  return best;
+}
+
 /**
  * The superblock, or what it must have been.
  *
- * Waits on: a read; for a damaged one, a few reads for each candidate.
- * @throws FsError EUCLEAN when nothing fits; EIO
+ * Waits on: a read; for a damaged one, reads for each candidate, in all at most `READ_BYTES`.
+ * @throws FsError EUCLEAN when nothing fits, or more than one thing does; EIO
  */
 export function* findSuper(device: BlockDevice): Io<FoundSuper> {
   const stored = yield* readSuperBytes(device);
   const search = new Search(device, stored);
   yield* search.run();
-  const isLikely = (one: Candidate | undefined): one is Candidate => one !== undefined && (one.doubts <= 1 || one.distance <= 3);
-  for (const next of [() => search.fromElsewhere(), () => search.fromRoot(), () => search.fromBitmaps()]) {
-    if (isLikely(search.best)) break;
-    search.best = undefined;
-    yield* next();
-  }
-  const { best } = search;
-  if (!isLikely(best)) throw corrupt('no superblock, and none that would fit', { device: device.name, pos: SUPER_POS });
+  const [nearest] = search.candidates;
+  const best = nearest?.distance === 0 && nearest.doubts <= 1 ? nearest : yield* findBest(device, search);
   const isSame = equalFields(best.bytes, stored, best.info.version);
   const bytes = stored.slice();
   bytes.set(best.bytes.subarray(0, best.info.version === 3 ? 30 : 24));
   if (best.info.version === 2) bytes.set(stored.subarray(2, 4), 2);
   if (best.info.version === 1) bytes.set(stored.subarray(20, 24), 20);
   return { info: best.info, bytes: isSame ? undefined : bytes };
+}
+
+function* findBest(device: BlockDevice, search: Search): Io<Candidate> {
+  const peek = new Peek(device, READ_BYTES);
+  yield* search.fromElsewhere();
+  yield* search.fromImage(peek);
+  const all: Weighed[] = [];
+  const seen = new Set<string>();
+  for (const one of [...search.candidates, ...search.guesses]) {
+    const key = `${one.isGuess} ${one.bytes.subarray(0, 32).join()}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    const evidence = yield* weigh(peek, one.info);
+    all.push({ ...one, evidence });
+    const zones = zonesIfSmaller(one.info, evidence);
+    const smaller = one.isGuess && zones !== undefined ? search.withZones(one, zones) : undefined;
+    if (smaller === undefined) continue;
+    const again = yield* weigh(peek, smaller.info);
+    all.push({ ...smaller, evidence: { ...again, bitmaps: again.bitmaps + 4 } });
+  }
+  return choose(all, device);
+}
+
+/** Zones of a filesystem that is smaller than its device: where more than half of what would be its zones are nobody's and not free. */
+function zonesIfSmaller(info: SuperInfo, { lastZone, lastFree }: Evidence): number | undefined {
+  if (lastZone === undefined || lastFree === 0) return undefined;
+  const zones = Math.max(lastZone, lastFree) + 1;
+  return (info.zonesCount - zones) * 2 > info.zonesCount - info.firstDataZone ? zones : undefined;
 }
 
 function equalFields(built: Uint8Array, stored: Uint8Array, version: number): boolean {
