@@ -20,6 +20,8 @@ import { truncateBlocks } from './map-truncate.js';
 
 /** Less than what a read passes by the cache with. */
 const SINK_BYTES_MAX = 128 * 1024;
+/** How often a block may be evicted between its read and the look at it: on a cache that is too small for its tasks. */
+const ROUNDS_MAX = 1000;
 
 /** A block of a directory inside a folio, which keeps it (`folio.private`). */
 class DirPage implements DirBlock {
@@ -111,13 +113,17 @@ export function pageDirHome<I extends MappedDir>(host: DirHost<I>): DirHome<I> {
       const { mapping } = dir;
       const folio = mapping.tryAlloc(0, blockSize);
       if (folio === undefined) return undefined;
-      const isRead = device.readNow(scratch.block * blockSize, folio.data);
-      if (isRead) {
-        folio.setUptodate(0, blockSize);
-        mapping.cache.counters.readBios++;
-        mapping.cache.counters.readBioBytes += blockSize;
+      let isRead = false;
+      try {
+        isRead = device.readNow(scratch.block * blockSize, folio.data);
+        if (isRead) {
+          folio.setUptodate(0, blockSize);
+          mapping.cache.counters.readBios++;
+          mapping.cache.counters.readBioBytes += blockSize;
+        }
+      } finally {
+        folio.unlock();
       }
-      folio.unlock();
       return isRead ? pageOf(dir, folio, 0) : undefined;
     },
     *read(dir, index) {
@@ -126,12 +132,13 @@ export function pageDirHome<I extends MappedDir>(host: DirHost<I>): DirHome<I> {
       if (run.block === 0) return atHole(dir, index);
       // It is worth caching from the first read on.
       dir.wasRead = true;
-      for (;;) {
+      for (let round = 0; round < ROUNDS_MAX; round++) {
         const page = cached(dir, index);
         if (page !== undefined) return page;
         const done = yield* bufferedRead(dir, ops, index * dirBytes, sink);
         if (done === 0) throw corrupt('a directory that ends before its last block', { ino: dir.ino, field: 'i_size' });
       }
+      throw new FsError('ENOMEM', { why: 'the page cache keeps no block of a directory', detail: { ino: dir.ino } });
     },
     markDirty(block, dir) {
       if (!(block instanceof DirPage)) throw corrupt('a hole in a directory', { ino: dir.ino });

@@ -3,6 +3,7 @@ import { memoryDevice } from '@iomap/block-device';
 import { fixedEnv, FsError, runSync } from '@iomap/io';
 import { createVfs } from '@iomap/vfs';
 import { nodeFs } from '@iomap/vfs/node';
+import { Directories } from './dir.js';
 import { check, mkfs, mount } from './index.js';
 
 const env = fixedEnv({ start: { sec: 1_700_000_000, nsec: 0 } });
@@ -31,4 +32,42 @@ it.each(['buffer-cache', 'page-cache'] as const)('a mkdir that finds no block fo
   expect(fs.shutdownError).toBeUndefined();
   runSync(fs.unmount());
   expect(runSync(check(device)).findings).toEqual([]);
+});
+
+it('a block that the cache never keeps ends in ENOMEM, not in a loop', () => {
+  const device = memoryDevice({ sizeBytes: 2 ** 20 });
+  runSync(mkfs(device, { version: 3, inodes: 256 }, env));
+  const fs = runSync(mount(device, { env, directories: 'page-cache' }));
+  const root = runSync(fs.readInode(fs.rootIno));
+  let looks = 0;
+  Object.defineProperty(root, 'mappingIfAny', {
+    get: () => {
+      if (++looks > 100_000) throw new Error('still looking');
+      return undefined;
+    },
+  });
+  expect(() => runSync(new Directories(fs.volume).home.read(root, 0))).toThrow(/ENOMEM/);
+});
+
+it('a device that throws in a read at once leaves no block locked', () => {
+  const device = memoryDevice({ sizeBytes: 2 ** 20 });
+  runSync(mkfs(device, { version: 3, inodes: 256 }, env));
+  let isBroken = true;
+  const fs = runSync(
+    mount(
+      {
+        ...device,
+        submit: (bio) => device.submit(bio),
+        readNow: (pos, bytes) => {
+          if (isBroken) throw new FsError('EIO');
+          return device.readNow?.(pos, bytes) ?? false;
+        },
+      },
+      { env, directories: 'page-cache' },
+    ),
+  );
+  const root = runSync(fs.readInode(fs.rootIno));
+  expect(() => new Directories(fs.volume).home.only(root)).toThrow(/EIO/);
+  isBroken = false;
+  expect(runSync(new Directories(fs.volume).home.read(root, 0)).bytes[4]).toBe(0x2e);
 });
