@@ -285,14 +285,15 @@ function choose(all: readonly Weighed[], device: BlockDevice): Candidate {
   const lost = (why: string): FsError => corrupt(why, { device: device.name, pos: SUPER_POS });
   const isNear = (one: Weighed): boolean =>
     !one.isGuess && one.distance <= FIELDS_MAX && (one.keepsFrame || one.evidence.directories > 0);
-  // What is left of a superblock is believed, unless more directories speak for another.
+  // What is left of a superblock is believed, unless several fields are wrong and more directories speak for another.
   const nearest = all.find(isNear);
   // Of those that change as little, the one that the image speaks for most.
   const [near] = all
     .filter((one) => isNear(one) && nearest !== undefined && isSameFrame(one, nearest) && one.distance <= nearest.distance)
     .sort((a, b) => worth(b) - worth(a));
   const isBetter = (one: Weighed): boolean =>
-    near === undefined || (one.evidence.directories > near.evidence.directories && one.evidence.tree > near.evidence.tree);
+    near === undefined ||
+    (near.distance > 1 && one.evidence.directories > near.evidence.directories && one.evidence.tree > near.evidence.tree);
   const [best, ...others] = all.filter((one) => isSpokenFor(one) && isBetter(one)).sort((a, b) => worth(b) - worth(a));
   if (best === undefined) {
     if (near === undefined) throw lost('no superblock, and none that would fit');
