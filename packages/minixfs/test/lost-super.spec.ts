@@ -2,13 +2,14 @@
 import { applyUndo } from '@iomap/block-map';
 import { describeFsTree, imageDevice, poolBytes, random, type Tree } from '@iomap/conformance';
 import { fixedEnv, FsError, runSync } from '@iomap/io';
+import { testSeed } from '@iomap/tools/testing';
 import { createVfs, O_CREAT, O_WRONLY } from '@iomap/vfs';
 import { check, mkfs, mount, repair, type MkfsOptions } from '../src/index.js';
 import { MinixInodeV2 } from '../src/ondisk.js';
 import { decodeSuper, type SuperInfo } from '../src/super.js';
 
 const env = fixedEnv({ start: { sec: 1_700_000_000, nsec: 0 } });
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = testSeed();
 
 type Case = readonly [name: string, options: MkfsOptions, sizeBytes: number];
 

@@ -26,6 +26,8 @@ export interface Evidence {
   readonly bitmaps: number;
   /** Directories with '.' and '..' where they belong. */
   readonly directories: number;
+  /** Is the root one of them? */
+  readonly hasRoot: boolean;
   /** Inodes in use, and the share of those in use or marked so that are both. */
   readonly inUse: number;
   readonly agreement: number;
@@ -57,6 +59,7 @@ class Weighing {
   #inUse = 0;
   #tree = 0;
   #sound = 0;
+  #hasRoot = false;
   #trees = 0;
   #entries = 0;
   #lastZone = 0;
@@ -86,6 +89,7 @@ class Weighing {
       tree: this.#tree,
       bitmaps: 6 * agreement + 3 * marked - tails,
       directories: this.#sound,
+      hasRoot: this.#hasRoot,
       inUse: this.#inUse,
       agreement,
       lastZone: this.#isWhole ? this.#lastZone : undefined,
@@ -196,8 +200,10 @@ class Weighing {
       this.#tree -= 4;
       return;
     }
+    const isRoot = dir.ino === ROOT_INO;
     this.#sound++;
-    this.#tree += dir.ino === ROOT_INO ? 8 : 4;
+    this.#hasRoot ||= isRoot;
+    this.#tree += isRoot ? 8 : 4;
     const end = Math.min(dir.size, DIRECT_ZONES * info.zoneSize);
     for (let at = 2 * info.entryBytes; at < end && this.#entries < ENTRIES_MAX; at += info.entryBytes) {
       const there = dir.zones[Math.floor(at / info.zoneSize)] ?? 0;

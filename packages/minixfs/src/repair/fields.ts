@@ -23,7 +23,7 @@ export interface Fields {
 }
 
 export const inodesMaxOf = (variant: Variant): number => (variant.version === 3 ? 2 ** 32 - 2 : 0xffff);
-export const zonesMaxOf = (variant: Variant): number => (variant.version === 1 ? 0xffff : 2 ** 32 - 1);
+export const zonesMaxOf = (variant: Pick<Variant, 'version'>): number => (variant.version === 1 ? 0xffff : 2 ** 32 - 1);
 
 /** The superblock of these fields, undefined when they do not fit one another, the format or the device. */
 export function superOf(of: Fields, deviceBytes: number): { readonly info: SuperInfo; readonly bytes: Uint8Array } | undefined {

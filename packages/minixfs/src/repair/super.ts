@@ -8,7 +8,7 @@ import { corrupt, submitBio, type FsError, type Io } from '@iomap/io';
 import { BITMAP_BLOCK, Minix3Super, MinixInodeV1, MinixInodeV2, MinixSuper, ROOT_INO, S_IFDIR, SUPER_POS, VARIANTS, type Variant } from '../ondisk.js';
 import { readSuperBytes, shapeOf, variantOf, zoneBits, type SuperInfo } from '../super.js';
 import { weigh, type Evidence } from './evidence.js';
-import { fieldsOf, superOf, tryDecode, type Fields } from './fields.js';
+import { fieldsOf, superOf, tryDecode, zonesMaxOf, type Fields } from './fields.js';
 import { fieldsOfBitmap, fieldsOfFrame, FrameSearch } from './frames.js';
 import { Peek } from './peek.js';
 
@@ -42,6 +42,10 @@ const GUESSES_MAX = 96;
 const FIELDS_MAX = 3;
 /** Inodes in use that must agree with the bitmap where there is no directory. */
 const AGREED_MIN = 2;
+/** The share of inodes that have to agree with the bitmap where there are directories, but no root. */
+const AGREEMENT_MIN = 0.5;
+/** So much more a tree has to be worth for it that the stored number of zones is taken for too small: two files. */
+const BEHIND_MIN = 6;
 /** Bytes of the magic, the zone size and the block size. */
 const FRAME_FIELDS = { v1: [0x10, 0x11, 0x0a, 0x0b], v3: [0x18, 0x19, 0x0c, 0x0d, 0x1c, 0x1d] } as const;
 /** What a search may read of the device in all. */
@@ -276,9 +280,15 @@ const isSameFrame = ({ info: a }: Candidate, { info: b }: Candidate): boolean =>
 const isSamePlace = ({ info: a }: Candidate, { info: b }: Candidate): boolean =>
   a.magic === b.magic && a.littleEndian === b.littleEndian && a.zoneSize === b.zoneSize && a.tableBlock * a.blockSize === b.tableBlock * b.blockSize;
 
-/** Does the image itself say that the guess is right: directories, or else a bitmap and inodes that agree? */
-const isSpokenFor = ({ evidence }: Weighed): boolean =>
-  evidence.tree > 0 && (evidence.directories > 0 || (evidence.inUse >= AGREED_MIN && evidence.agreement >= 0.9));
+/**
+ * Does the image itself say that the guess is right: the root and its tree; without a root directories that the bitmap agrees with;
+ * without any a bitmap and inodes that agree?
+ */
+const isSpokenFor = ({ evidence }: Weighed): boolean => {
+  const { tree, directories, hasRoot, inUse, agreement } = evidence;
+  if (tree <= 0) return false;
+  return hasRoot || (directories > 0 && agreement >= AGREEMENT_MIN) || (inUse >= AGREED_MIN && agreement >= 0.9);
+};
 
 /** The best of all, where it is clearly so. @throws FsError EUCLEAN when there is none, or two that differ */
 function choose(all: readonly Weighed[], device: BlockDevice): Candidate {
@@ -318,13 +328,26 @@ export function* findSuper(device: BlockDevice): Io<FoundSuper> {
   const search = new Search(device, stored);
   yield* search.run();
   const [nearest] = search.candidates;
-  const best = nearest?.distance === 0 && nearest.doubts <= 1 ? nearest : yield* findBest(device, search);
+  const believed = nearest?.distance === 0 && nearest.doubts <= 1 ? nearest : undefined;
+  const best = believed === undefined ? yield* findBest(device, search) : ((yield* widened(device, search, believed)) ?? believed);
   const isSame = equalFields(best.bytes, stored, best.info.version);
   const bytes = stored.slice();
   bytes.set(best.bytes.subarray(0, best.info.version === 3 ? 30 : 24));
   if (best.info.version === 2) bytes.set(stored.subarray(2, 4), 2);
   if (best.info.version === 1) bytes.set(stored.subarray(20, 24), 20);
   return { info: best.info, bytes: isSame ? undefined : bytes };
+}
+
+/** A superblock that holds together may still say too few zones: files lead to those behind, on a device that has them. */
+function* widened(device: BlockDevice, search: Search, of: Candidate): Io<Candidate | undefined> {
+  const { zonesCount, zoneSize, version } = of.info;
+  const zones = Math.min(Math.floor(device.sizeBytes / zoneSize), zonesMaxOf({ version }));
+  const wider = zones > zonesCount ? search.withZones(of, zones) : undefined;
+  if (wider === undefined) return undefined;
+  const peek = new Peek(device, READ_BYTES);
+  const now = yield* weigh(peek, of.info);
+  const then = yield* weigh(peek, wider.info);
+  return then.tree >= now.tree + BEHIND_MIN ? wider : undefined;
 }
 
 function* findBest(device: BlockDevice, search: Search): Io<Candidate> {
