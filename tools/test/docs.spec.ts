@@ -8,24 +8,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import * as ts from 'typescript';
+import { STRICT_USER } from './compiler-options.js';
 import { root } from './entries.js';
 
 const docs = join(root, 'docs');
 const guides = ['iomap.md', 'porting.md'];
 
 const options: ts.CompilerOptions = {
-  strict: true,
+  ...STRICT_USER,
   noUncheckedIndexedAccess: true,
   exactOptionalPropertyTypes: true,
-  noEmit: true,
-  skipLibCheck: true,
-  target: ts.ScriptTarget.ES2023,
-  lib: ['lib.es2023.d.ts'],
-  module: ts.ModuleKind.NodeNext,
-  moduleResolution: ts.ModuleResolutionKind.NodeNext,
   customConditions: ['@iomap/source'],
-  types: ['node'],
-  typeRoots: [join(root, 'node_modules/@types')],
 };
 
 /** The TypeScript of a page as one file whose lines are those of the page. */

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { transformSync } from 'esbuild';
 import * as ts from 'typescript';
+import { STRICT_USER } from './compiler-options.js';
 import { publicPackages, root } from './entries.js';
 import { blocksOf, canMount, UNMOUNT_AT_EXIT, type Block } from './markdown.js';
 
@@ -129,17 +130,7 @@ it('the examples type-check against the packages as published', () => {
     writeFileSync(file, given === undefined ? code : `${imports.join('\n')}${given}\nfunction* example() {${body}}\nexport { example };\n`);
     return file;
   });
-  const program = ts.createProgram(files, {
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-    target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts'],
-    module: ts.ModuleKind.NodeNext,
-    moduleResolution: ts.ModuleResolutionKind.NodeNext,
-    types: ['node'],
-    typeRoots: [join(root, 'node_modules/@types')],
-  });
+  const program = ts.createProgram(files, STRICT_USER);
   const messages = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
     const name = typescript[files.indexOf(file?.fileName ?? '')]?.[0] ?? '';
     return `${name}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import * as ts from 'typescript';
+import { STRICT_USER } from './compiler-options.js';
 import { publicPackages, root } from './entries.js';
 import { blocksOf, canMount, UNMOUNT_AT_EXIT } from './markdown.js';
 
@@ -70,17 +71,7 @@ describe('README.md', () => {
     for (const [i, { code, line }] of typescript.entries()) {
       const file = join(folder, 'example', `types-${String(i)}.ts`);
       writeFileSync(file, code);
-      const program = ts.createProgram([file], {
-        strict: true,
-        noEmit: true,
-        skipLibCheck: true,
-        target: ts.ScriptTarget.ES2023,
-        lib: ['lib.es2023.d.ts'],
-        module: ts.ModuleKind.NodeNext,
-        moduleResolution: ts.ModuleResolutionKind.NodeNext,
-        types: ['node'],
-        typeRoots: [join(root, 'node_modules/@types')],
-      });
+      const program = ts.createProgram([file], STRICT_USER);
       const messages = ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '));
       expect({ line, messages }).toEqual({ line, messages: [] });
     }
