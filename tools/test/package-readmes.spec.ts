@@ -60,7 +60,9 @@ let example: string;
 const inFolder = (name: string): string => join(folder, name);
 
 function run(command: string, args: readonly string[], cwd: string): SpawnSyncReturns<string> {
-  const env = { ...process.env, PATH: `${inFolder('bin')}:${process.env['PATH'] ?? ''}` };
+  // What a user's shell has: nothing that a runner of tests has set (Nx sets FORCE_COLOR).
+  const { FORCE_COLOR: _, ...rest } = process.env;
+  const env = { ...rest, PATH: `${inFolder('bin')}:${process.env['PATH'] ?? ''}` };
   return spawnSync(command, args, { cwd, encoding: 'utf8', env, timeout: 60_000 });
 }
 

@@ -13,9 +13,9 @@ import { Subject } from '../src/study/workloads.js';
 const packages = join(__dirname, '..', '..');
 
 describe.each([
-  [ext2Study, join(packages, 'ext2', 'docs')],
-  [minixStudy, join(packages, 'minixfs', 'docs')],
-] as const)('the study of $type', (driver, docs) => {
+  { type: 'ext2', driver: ext2Study, docs: join(packages, 'ext2', 'docs') },
+  { type: 'minix', driver: minixStudy, docs: join(packages, 'minixfs', 'docs') },
+])('the study of $type', ({ driver, docs }) => {
   const study = runStudy(driver, 0);
   const row = (key: string) => {
     const found = study.rows.find((one) => one.key === key);
