@@ -188,12 +188,11 @@ export class TreePass {
       (lost.has(dotdot.ino) && dotdot.ino !== inode.ino ? rest : tops).push(inode);
     }
     // What is whole goes before what is damaged anyway: there may not be room for all.
-    const damaged = new Set(work.damaged);
     const files = all.filter((one) => !isDirectory(one));
-    const order = [...tops, ...rest, ...files.filter((one) => !damaged.has(one)), ...files.filter((one) => damaged.has(one))];
+    const order = [...tops, ...rest, ...files.filter((one) => !work.damaged.has(one)), ...files.filter((one) => work.damaged.has(one))];
     for (const inode of order) {
       if (!this.#isLost(inode)) continue;
-      const into = yield* this.#nameLost(root, inode.ino);
+      const into = (yield* this.#nameLost(root, inode.ino)) ?? (yield* this.#displace(inode));
       if (into === undefined) {
         work.fix('lost-no-room', `inode ${inode.ino} has no name, and there is no room for one`, inode.ino);
         continue;
@@ -218,6 +217,31 @@ export class TreePass {
       work.fix('lost', `inode ${ino} had no name: now ${where}/${name}`, ino);
       return dir;
     }
+    return undefined;
+  }
+
+  /** No name leads to a damaged file any more. */
+  #isAllWhole = false;
+
+  /** Names what is whole in the place of a damaged file's name, where there is room for one of them only. */
+  *#displace(inode: RawInode): Io<DirUnderRepair | undefined> {
+    const work = this.#work;
+    if (isDirectory(inode) || work.damaged.has(inode) || this.#isAllWhole) return undefined;
+    for (const one of work.inodes.values()) {
+      if (!isDirectory(one) || !this.#entered.has(one.ino)) continue;
+      const dir = new DirUnderRepair(work, one);
+      for (const slot of yield* dir.used(2, dir.count)) {
+        const there = work.inodes.get(slot.ino);
+        if (there === undefined || !work.damaged.has(there)) continue;
+        const name = yield* this.#lostName(dir, inode.ino);
+        yield* dir.set(slot.number, name, inode.ino);
+        work.links.add(slot.ino, -1);
+        work.fix('name-taken', `the place of '${slot.name}' in directory ${one.ino} is needed elsewhere, and the file is damaged`, slot.ino);
+        work.fix('lost', `inode ${inode.ino} had no name: now directory ${one.ino}/${name}`, inode.ino);
+        return dir;
+      }
+    }
+    this.#isAllWhole = true;
     return undefined;
   }
 

@@ -34,7 +34,9 @@ export class Work {
   /** Entries that lead to each inode. */
   readonly links = new PagedCounts();
   /** Files with pointers that led nowhere: where there is no room for what is whole, they give some. */
-  readonly damaged: RawInode[] = [];
+  readonly damaged = new Set<RawInode>();
+  /** Those of them that may have a zone left. */
+  readonly #givers: RawInode[] = [];
   /** Old bytes by position. */
   readonly old = new Map<number, Uint8Array>();
   #nextZone: number;
@@ -47,6 +49,11 @@ export class Work {
   fix(code: string, message: string, ino?: number): void {
     if (this.fixes.length >= FIXES_MAX) this.omitted++;
     else this.fixes.push({ code, message, ...(ino === undefined ? {} : { ino }) });
+  }
+
+  addDamaged(inode: RawInode): void {
+    this.damaged.add(inode);
+    this.#givers.push(inode);
   }
 
   /** Before each change of a buffer: its old bytes are kept, and it will be written. */
@@ -84,7 +91,7 @@ export class Work {
 
   /** A direct zone of a file that is damaged anyway. */
   *#takeFromDamaged(): Io<number> {
-    for (let inode = this.damaged.at(-1); inode !== undefined; inode = this.damaged.at(-1)) {
+    for (let inode = this.#givers.at(-1); inode !== undefined; inode = this.#givers.at(-1)) {
       for (let i = DIRECT_ZONES - 1; i >= 0; i--) {
         const zone = inode.zones[i] ?? 0;
         if (zone === 0 || !this.kept.has(zone)) continue;
@@ -93,7 +100,7 @@ export class Work {
         this.fix('zone-taken', `zone ${zone} is needed elsewhere, and the file is damaged`, inode.ino);
         return zone;
       }
-      this.damaged.pop();
+      this.#givers.pop();
     }
     return 0;
   }

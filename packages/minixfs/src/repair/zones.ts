@@ -32,7 +32,7 @@ export class ZonePass {
     }
     for (const inode of owners) {
       for (let i = 0; i < inode.zones.length; i++) yield* this.#claim(inode, inode.zones[i] ?? 0, depthOf(i));
-      if (this.#suspicious.has(inode.ino) && !isDirectory(inode)) this.#work.damaged.push(inode);
+      if (this.#suspicious.has(inode.ino) && !isDirectory(inode)) this.#work.addDamaged(inode);
     }
     const rank = (inode: RawInode): number =>
       (doubtful.has(inode.ino) ? 4 : 0) + (this.#suspicious.has(inode.ino) ? 2 : 0) + (isDirectory(inode) ? 0 : 1);
