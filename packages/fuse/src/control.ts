@@ -15,6 +15,9 @@ export const CONTROL_BYTES = 20;
 export const CONTROL_WRITEBACK = 1;
 export const CONTROL_STOP = 2;
 
+/** The supervisor's statfs(2) calls for requests that wait for room: see full-wait.ts. */
+export const WAKES = 3;
+
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
 

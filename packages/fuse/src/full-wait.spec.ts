@@ -3,6 +3,7 @@ import { runSync } from '@iomap/io';
 import { FuseForgetIn, FuseInHeader, FuseMknodIn, FuseWriteIn } from './abi.js';
 import { Channel, REQUEST_AT } from './channel.js';
 import { handle } from './dispatch.js';
+import { WAKES } from './control.js';
 import { FullWait, REQUESTS_MAX } from './full-wait.js';
 import { OP } from './protocol.js';
 import { join, Kernel, struct, text } from '../test/kernel.js';
@@ -65,7 +66,7 @@ describe('a write on a full image', () => {
   });
 
   it.each([
-    ['after two calls of the supervisor', OP.STATFS, 2],
+    ['after the calls of the supervisor', OP.STATFS, WAKES],
     ['after enough other requests', OP.LOOKUP, REQUESTS_MAX],
   ])('is told ENOSPC when nothing comes back: %s', (_what, opcode, count) => {
     const { kernel, file } = full();

@@ -7,7 +7,8 @@
  * for good when it succeeds or when what was queued before it must have come by.
  *
  * How that is known: the kernel alternates between requests and forgets, and hands out forgets whenever there is no request. The
- * supervisor is asked for two statfs(2), one after the other: between them nothing else waits, or `REQUESTS_MAX` others did.
+ * supervisor is asked for three statfs(2), one after the other: between two of them nothing else waits, or `REQUESTS_MAX` others did. Two
+ * would do, were not one from before, of the periodic writeback or of somebody's df, taken for the first.
  *
  * Invariants
  * - W1 a request is run again only if its failure changed nothing (`RETRIED`): an error that is told once, as fsync's, is told.
@@ -15,6 +16,7 @@
  */
 import { errnoOf, type Io } from '@iomap/io';
 import { Channel } from './channel.js';
+import { WAKES } from './control.js';
 import { handle } from './dispatch.js';
 import { OP } from './protocol.js';
 import type { Session } from './session.js';
@@ -30,8 +32,6 @@ const RETRIED = new Set<number>([
 const ASIDE_MAX = 4;
 /** Other requests served meanwhile: the kernel lets a forget wait for eight. */
 export const REQUESTS_MAX = 32;
-/** The supervisor's statfs(2) calls. */
-const WAKES = 2;
 
 /** True when the request in `channel` has failed for want of room that a forget may bring back. */
 export const mayFit = (session: Session, channel: Channel): boolean =>

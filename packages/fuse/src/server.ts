@@ -12,7 +12,7 @@ import { closeSync, openSync, readFileSync, stat, statfs, writeSync } from 'node
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FsError } from '@iomap/io';
-import { CONTROL_BYTES, CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK } from './control.js';
+import { CONTROL_BYTES, CONTROL_DIRTY, CONTROL_MOUNTED, CONTROL_STOP, CONTROL_WISHES, CONTROL_WRITEBACK, WAKES } from './control.js';
 import { deviceName, FS_TYPE, run, SERVER_TITLE } from './mountpoint.js';
 import { kernelOptions, permissionsOf, type Mounter, type ServeOptions } from './options.js';
 import { WakeLatency } from './pace.js';
@@ -157,9 +157,7 @@ class Supervisor {
         });
         break;
       case 'wake':
-        statfs(this.#task.dir, () => {
-          statfs(this.#task.dir, () => undefined);
-        });
+        this.#wakeLoop(WAKES);
         break;
       case 'busy':
         if (this.#task.options.lowLatency ?? availableParallelism() <= LOW_LATENCY_CPUS_MAX) this.#latency.begin();
@@ -212,8 +210,13 @@ class Supervisor {
   #ask(bits: number): void {
     if (!this.#isMounted) return;
     Atomics.or(this.#control, CONTROL_WISHES, bits);
+    this.#wakeLoop(1);
+  }
+
+  /** Asks for so many statfs(2), one after the other. What they say does not matter: the loop was awake. */
+  #wakeLoop(times: number): void {
     statfs(this.#task.dir, () => {
-      // What it says does not matter: the loop was awake.
+      if (times > 1) this.#wakeLoop(times - 1);
     });
   }
 

@@ -297,20 +297,24 @@ function choose(all: readonly Weighed[], device: BlockDevice): Candidate {
     !one.isGuess && one.distance <= FIELDS_MAX && (one.keepsFrame || one.evidence.directories > 0);
   // What is left of a superblock is believed, unless several fields are wrong and more directories speak for another.
   const nearest = all.find(isNear);
-  // Of those that change as little, the one that the image speaks for most.
+  // Of those that change as little, the one that the image speaks for most; a directory in its place is more than inodes that are not.
   const [near] = all
     .filter((one) => isNear(one) && nearest !== undefined && isSameFrame(one, nearest) && one.distance <= nearest.distance)
-    .sort((a, b) => worth(b) - worth(a));
+    .sort((a, b) => Number(b.evidence.directories > 0) - Number(a.evidence.directories > 0) || worth(b) - worth(a));
   const isBetter = (one: Weighed): boolean =>
     near === undefined ||
-    (near.distance > 1 && one.evidence.directories > near.evidence.directories && one.evidence.tree > near.evidence.tree);
-  const [best, ...others] = all.filter((one) => isSpokenFor(one) && isBetter(one)).sort((a, b) => worth(b) - worth(a));
+    ((near.distance > 1 || (one.evidence.hasRoot && near.evidence.directories === 0)) &&
+      one.evidence.directories > near.evidence.directories &&
+      one.evidence.tree > near.evidence.tree);
+  // Who is not spoken for is not taken, but may still be right.
+  const likely = all.filter((one) => one.evidence.tree > 0 && isBetter(one)).sort((a, b) => worth(b) - worth(a));
+  const best = likely.find(isSpokenFor);
   if (best === undefined) {
     if (near === undefined) throw lost('no superblock, and none that would fit');
     return near;
   }
-  for (const other of others) {
-    if (isSameFrame(best, other)) continue;
+  for (const other of likely) {
+    if (isSameFrame(best, other) || (other.evidence.directories === 0 && !isSpokenFor(other))) continue;
     const margin = isSamePlace(best, other) ? 2 : Math.max(8, best.evidence.tree / 2);
     if (worth(best) - worth(other) < margin) throw lost('no superblock, and more than one that would fit');
   }
