@@ -31,7 +31,7 @@ import { AddressSpace, type PageCache } from '@iomap/page-cache';
 import { flushFile, relieve, type DirtyFile, type DirtyFiles } from './dirty-files.js';
 import { mapDioOps, mapDirectRead, mapFile, mapSwap, type DirectHost } from './map-direct.js';
 import { mapIomapOps, type MapIo } from './map-iomap.js';
-import { LegacyFiles, legacyMapping, type FileHow, type LegacyHost } from './map-legacy.js';
+import { LegacyFiles, legacyMapping, mayPeekWrite, noteSize, type FileHow, type LegacyHost } from './map-legacy.js';
 import { truncateBlocks } from './map-truncate.js';
 
 /** What the operations need of a mount besides its map. */
@@ -117,26 +117,20 @@ export class IomapFiles<I extends DirtyFile> {
       // Again, now that it is dirty: a sync on the way may have found nothing to write and forgotten it.
       host.dirtyFiles.add(inode);
     }
-    if (inode.size !== before) this.#resized(inode);
+    noteSize(host, inode, before);
     return done;
   }
 
   peekWrite(inode: I, pos: number, bytes: Uint8Array): number {
     const host = this.#host;
-    if (host.readOnly || host.shutdownError !== undefined || pos > inode.size) return -1;
-    if (pos + bytes.length > host.fileSizeMax) return -1;
+    if (!mayPeekWrite(host, inode, pos, bytes.length)) return -1;
     const before = inode.size;
     const done = peekBufferedWrite(inode, this.#iomap, pos, bytes);
     if (done > 0) {
       host.dirtyFiles.add(inode);
-      if (inode.size !== before) this.#resized(inode);
+      noteSize(host, inode, before);
     }
     return done;
-  }
-
-  #resized(inode: I): void {
-    this.#host.grown?.(inode);
-    this.#host.markInodeDirty(inode);
   }
 
   /** Zeroes what lies in the last block behind the end of file, when the file is about to grow past it. */

@@ -97,6 +97,17 @@ export interface LegacyHost<I extends DirtyFile> extends DirtyFiles<I> {
 /** How a call is done; the old way knows `direct` and `dsync`. */
 export type FileHow = IoControl & { readonly direct?: boolean };
 
+/** May a write be tried that waits for nothing? It leaves no gap behind the end, is not too large, and the mount takes writes. */
+export const mayPeekWrite = <I extends DirtyFile>(host: LegacyHost<I>, inode: I, pos: number, length: number): boolean =>
+  !host.readOnly && host.shutdownError === undefined && pos <= inode.size && pos + length <= host.fileSizeMax;
+
+/** After a write: the file may have another size than `before`. */
+export function noteSize<I extends DirtyFile>(host: LegacyHost<I>, inode: I, before: number): void {
+  if (inode.size === before) return;
+  host.grown?.(inode);
+  host.markInodeDirty(inode);
+}
+
 function checkHow(how: FileHow): void {
   if (how.nowait === true || how.dontcache === true || how.atomic === true) throw new FsError('EOPNOTSUPP', { why: 'not in the old way' });
 }
@@ -143,28 +154,21 @@ export class LegacyFiles<I extends DirtyFile> {
       // Again, now that it is dirty: a sync on the way may have found nothing to write and forgotten it.
       host.dirtyFiles.add(inode);
     }
-    this.#grown(inode, before);
+    noteSize(host, inode, before);
     if (isDirect && how.dsync === true) yield* this.#sync(inode);
     return done;
   }
 
   peekWrite(inode: I, pos: number, bytes: Uint8Array): number {
     const host = this.#host;
-    if (host.readOnly || host.shutdownError !== undefined || pos > inode.size) return -1;
-    if (pos + bytes.length > host.fileSizeMax) return -1;
+    if (!mayPeekWrite(host, inode, pos, bytes.length)) return -1;
     const before = inode.size;
     const done = peekFileWrite(inode, this.#ops, pos, bytes);
     if (done > 0) {
       host.dirtyFiles.add(inode);
-      this.#grown(inode, before);
+      noteSize(host, inode, before);
     }
     return done;
-  }
-
-  #grown(inode: I, before: number): void {
-    if (inode.size === before) return;
-    this.#host.grown?.(inode);
-    this.#host.markInodeDirty(inode);
   }
 
   /** Zeroes what lies in the last block behind the end of file, when the file is about to grow past it. */
